@@ -1,0 +1,169 @@
+import type { VmConfiguration, VmSummary } from "../model/vm-configuration.ts";
+
+/**
+ * Virtual machines, disks, snapshots and their SAS, as the control plane needs them. Implemented in
+ * `azure/compute` over Resource Manager.
+ *
+ * Obligations of every method: `start*` sends the request and returns without waiting for the long
+ * running operation (the orchestrator polls `read*` with durable timers); all are idempotent:
+ * `start…` of what exists with the same content is a success, `startDelete…` of what is gone is a
+ * success; `read…` of what is missing answers `undefined`. Errors are `HoldfastError`s whose `code`
+ * is Azure's error code, `retry: "backoff"` for 408, 409 conflicts that pass, 429 and 5xx.
+ */
+export type ProvisioningState = "pending" | "succeeded" | "failed";
+
+export interface SnapshotRequest {
+  readonly snapshotId: string;
+  readonly sourceDiskId: string;
+  /** The disk's location; never inherited from the resource group. */
+  readonly location: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface SnapshotState {
+  readonly snapshotId: string;
+  readonly provisioning: ProvisioningState;
+  /** 100 when the background copy is done: only then a SAS works. */
+  readonly completionPercent: number;
+  readonly sizeBytes: number;
+  readonly familyId: string | undefined;
+  /** `creationData.sourceUniqueId`: unique id of the disk it was taken from. */
+  readonly sourceDiskUniqueId: string | undefined;
+  readonly createdAt: Date | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+  readonly location: string;
+}
+
+export interface UploadDiskRequest {
+  readonly diskId: string;
+  readonly location: string;
+  readonly zones: readonly string[];
+  /** Size of the disk; the adapter adds the footer that `uploadSizeBytes` includes. */
+  readonly sizeBytes: number;
+  readonly skuName: string;
+  readonly osType?: "Linux" | "Windows" | undefined;
+  readonly hyperVGeneration?: string | undefined;
+  readonly securityType?: string | undefined;
+  readonly diskEncryptionSetId?: string | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface DiskState {
+  readonly diskId: string;
+  readonly provisioning: ProvisioningState;
+  /** Azure's `diskState`, e.g. `ReadyToUpload`, `ActiveUpload`, `Unattached`, `Attached`. */
+  readonly diskState: string;
+  readonly sizeBytes: number;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface NicRequest {
+  readonly nicId: string;
+  readonly location: string;
+  readonly subnetId: string;
+  readonly networkSecurityGroupId?: string | undefined;
+  readonly enableAcceleratedNetworking: boolean;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+/** A VM made of disks that exist: the last step of a restore. */
+export interface AttachVmRequest {
+  readonly vmResourceId: string;
+  readonly location: string;
+  readonly zones: readonly string[];
+  readonly vmSize: string;
+  readonly osDiskId: string;
+  readonly dataDisks: readonly {
+    readonly diskId: string;
+    readonly lun: number;
+    readonly caching: string;
+  }[];
+  readonly nicIds: readonly string[];
+  /** Everything that is taken over from the source VM (plan, security, licence, caching, tags). */
+  readonly source: VmConfiguration;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface WorkerVmRequest {
+  readonly vmResourceId: string;
+  readonly nicId: string;
+  readonly location: string;
+  readonly vmSize: string;
+  /** Pinned marketplace URN, `publisher:offer:sku:version`. */
+  readonly imageUrn: string;
+  readonly identityResourceId: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface RunCommandRequest {
+  readonly vmResourceId: string;
+  readonly name: string;
+  readonly location: string;
+  readonly script: string;
+  readonly parameters: Readonly<Record<string, string>>;
+  /** Values that Azure never returns. */
+  readonly protectedParameters: Readonly<Record<string, string>>;
+  readonly timeoutSeconds: number;
+}
+
+export interface RunCommandState {
+  readonly executionState: "Pending" | "Running" | "Succeeded" | "Failed" | "TimedOut" | "Canceled";
+  readonly exitCode: number | undefined;
+  /** Last 4 KiB of standard output and error. */
+  readonly output: string;
+  readonly error: string;
+}
+
+/** A resource that carries our tags, for sweeping. */
+export interface OwnedResource {
+  readonly resourceId: string;
+  readonly type: string;
+  readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface ComputePort {
+  listVms(subscriptionId: string): AsyncIterable<VmSummary>;
+  /** Reads the VM with its disks and NICs. */
+  readVm(vmResourceId: string): Promise<VmConfiguration | undefined>;
+  readVmProvisioning(
+    vmResourceId: string,
+  ): Promise<{ provisioning: ProvisioningState } | undefined>;
+
+  startSnapshot(request: SnapshotRequest): Promise<void>;
+  readSnapshot(snapshotId: string): Promise<SnapshotState | undefined>;
+  startDeleteSnapshot(snapshotId: string): Promise<void>;
+
+  startUploadDisk(request: UploadDiskRequest): Promise<void>;
+  readDisk(diskId: string): Promise<DiskState | undefined>;
+  startDeleteDisk(diskId: string): Promise<void>;
+
+  /** Grants and waits for the SAS (seconds). The caller has written the ledger before. */
+  grantAccess(
+    resourceId: string,
+    access: "Read" | "Write",
+    durationSeconds: number,
+    signal: AbortSignal,
+  ): Promise<string>;
+  /** Revokes and waits; success when there is nothing to revoke or the resource is gone. */
+  revokeAccess(resourceId: string, signal: AbortSignal): Promise<void>;
+
+  startNic(request: NicRequest): Promise<void>;
+  startDeleteNic(nicId: string): Promise<void>;
+  readNicProvisioning(nicId: string): Promise<{ provisioning: ProvisioningState } | undefined>;
+
+  startAttachVm(request: AttachVmRequest): Promise<void>;
+  /** Creates the worker's NIC-attached VM; disks and NIC are deleted with it. */
+  startWorkerVm(request: WorkerVmRequest): Promise<void>;
+  /** Deletes the VM; what was created with `deleteOption: Delete` goes with it. */
+  startDeleteVm(vmResourceId: string): Promise<void>;
+
+  startRunCommand(request: RunCommandRequest): Promise<void>;
+  readRunCommand(vmResourceId: string, name: string): Promise<RunCommandState | undefined>;
+
+  /** Everything in the subscription that has the tag with this value (eventually consistent). */
+  listOwned(
+    subscriptionId: string,
+    tagName: string,
+    tagValue: string,
+  ): AsyncIterable<OwnedResource>;
+}

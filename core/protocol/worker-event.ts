@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { PROTOCOL_VERSION } from "./job.ts";
+
+/**
+ * Events: what a worker tells the control plane, over the control plane's event queue. Delivered at
+ * least once and in any order: every handler is idempotent. Each is authenticated by a MAC
+ * (`event-authentication.ts`).
+ */
+export const diskProgressSchema = z.object({
+  diskId: z.string(),
+  /** Bytes of the disk that have been dealt with, of `totalBytes` to deal with. */
+  doneBytes: z.number().nonnegative(),
+  totalBytes: z.number().nonnegative(),
+  readBytes: z.number().nonnegative(),
+  storedBytes: z.number().nonnegative(),
+});
+export type DiskProgress = z.infer<typeof diskProgressSchema>;
+
+export const backupDiskResultSchema = z.object({
+  diskId: z.string(),
+  kind: z.enum(["full", "incremental"]),
+  /** Why it became what it is, e.g. `first backup` or `change hint was wrong`. */
+  reason: z.string(),
+  sizeBytes: z.number(),
+  readBytes: z.number(),
+  changedBytes: z.number(),
+  storedBytes: z.number(),
+  zeroBytes: z.number(),
+  unchangedBytes: z.number(),
+  durationMs: z.number(),
+  warnings: z.array(z.string()),
+});
+export type BackupDiskResult = z.infer<typeof backupDiskResultSchema>;
+
+export const restoreDiskResultSchema = z.object({
+  diskId: z.string(),
+  sizeBytes: z.number(),
+  writtenBytes: z.number(),
+  readBytes: z.number(),
+  durationMs: z.number(),
+});
+export type RestoreDiskResult = z.infer<typeof restoreDiskResultSchema>;
+
+export const jobResultSchema = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("backup"),
+    pointId: z.string(),
+    disks: z.array(backupDiskResultSchema),
+  }),
+  z.object({ kind: z.literal("restore"), disks: z.array(restoreDiskResultSchema) }),
+]);
+export type JobResult = z.infer<typeof jobResultSchema>;
+
+export const jobErrorSchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  retry: z.enum(["never", "backoff"]),
+});
+export type JobError = z.infer<typeof jobErrorSchema>;
+
+const ofJob = { jobId: z.string(), attempt: z.number().int().min(1) };
+
+export const workerEventBodySchema = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("enrolled"),
+    /** Public half of the worker's ephemeral P-256 key as JWK: jobs are sealed to it. */
+    publicKey: z.object({
+      kty: z.literal("EC"),
+      crv: z.literal("P-256"),
+      x: z.string(),
+      y: z.string(),
+    }),
+    agentVersion: z.string(),
+  }),
+  z.object({ kind: z.literal("heartbeat"), memoryBytes: z.number() }),
+  z.object({ kind: z.literal("progress"), ...ofJob, disks: z.array(diskProgressSchema) }),
+  z.object({ kind: z.literal("job-succeeded"), ...ofJob, result: jobResultSchema }),
+  z.object({ kind: z.literal("job-failed"), ...ofJob, error: jobErrorSchema }),
+]);
+export type WorkerEventBody = z.infer<typeof workerEventBodySchema>;
+
+export const workerEventSchema = z.object({
+  version: z.literal(PROTOCOL_VERSION),
+  workerId: z.string().min(1),
+  sequence: z.number().int().min(0),
+  sentAt: z.string().datetime(),
+  body: workerEventBodySchema,
+});
+export type WorkerEvent = z.infer<typeof workerEventSchema>;
+
+/** What lies in the queue: the event's exact JSON text and its MAC (base64url HMAC-SHA-256). */
+export const signedEventSchema = z.object({ event: z.string(), mac: z.string() });
+export type SignedEvent = z.infer<typeof signedEventSchema>;
