@@ -1,0 +1,57 @@
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { root } from "./stale-build.mjs";
+
+/** Named one by one: without names the type-aware pass of the linter walks node_modules. */
+const folders = [
+  "core",
+  "azure",
+  "functions",
+  "worker-agent",
+  "local",
+  "bench",
+  "scripts",
+  "test",
+  "vitest.config.ts",
+].filter((name) => existsSync(join(root, name)));
+
+const checks = [
+  { name: "format", command: ["prettier", "--check", "--log-level", "warn", "."] },
+  { name: "lint", command: ["oxlint", "--type-aware", "--deny-warnings", ...folders] },
+  { name: "types", command: ["tsc", "-p", "."] },
+  { name: "dead code", command: ["knip", "--no-progress"] },
+];
+
+/**
+ * Runs a tool of node_modules/.bin and prints how long it took.
+ *
+ * @param {string} name what the line says
+ * @param {string[]} command
+ * @returns {Promise<boolean>} whether it ended with exit code 0
+ */
+export async function runStep(name, [tool, ...args]) {
+  const startedAt = performance.now();
+  const succeeded = await new Promise((resolve, reject) => {
+    const child = spawn(join(root, "node_modules", ".bin", tool), args, {
+      cwd: root,
+      stdio: "inherit",
+    });
+    child.on("error", reject);
+    child.on("exit", (code) => resolve(code === 0));
+  });
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  console.log(`${succeeded ? "ok    " : "FAILED"} ${name} (${seconds} s)`);
+  return succeeded;
+}
+
+/**
+ * Format, lint, types, dead code.
+ *
+ * @returns {Promise<{ passed: number, failed: number }>} each check counts as one
+ */
+export async function runStaticChecks() {
+  let passed = 0;
+  for (const { name, command } of checks) if (await runStep(name, command)) passed++;
+  return { passed, failed: checks.length - passed };
+}
