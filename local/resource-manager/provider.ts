@@ -15,7 +15,7 @@
 import type { ArmError } from "./arm-error.ts";
 import type { JsonObject, JsonValue } from "./json.ts";
 import type { ResourceId } from "./resource-id.ts";
-import type { Principals } from "#local/identity/principals.ts";
+import type { Principals } from "../identity/principals.ts";
 
 /** A resource as it is stored. */
 export interface Resource {
