@@ -1,0 +1,86 @@
+/**
+ * An *envelope* seals one JSON document (a manifest) under the repository key: a 64-byte header in
+ * the clear, then the sealed, compressed text. Header and object name are authenticated, so that a
+ * manifest that was moved, renamed or edited does not open.
+ */
+import { compress, decompress } from "../codec/zstd.ts";
+import {
+  HEADER_BYTES,
+  ID_BYTES,
+  MAGICS,
+  MAX_MANIFEST_BYTES,
+  damaged,
+  requireIntact,
+} from "./layout.ts";
+import { ZERO_NONCE, manifestKeyOf, seal, unseal } from "./keys.ts";
+
+export const ENVELOPE_KINDS = { diskPoint: 1, vmPoint: 2, attempt: 3 } as const;
+export type EnvelopeKind = keyof typeof ENVELOPE_KINDS;
+
+const OBJECT_ID_AT = 16;
+const KEY_ID_AT = OBJECT_ID_AT + ID_BYTES;
+
+export interface EnvelopeKey {
+  /** 32 hexadecimal digits. */
+  readonly repositoryKeyId: string;
+  readonly repositoryKey: Uint8Array;
+}
+
+export function sealEnvelope(
+  key: EnvelopeKey,
+  envelope: {
+    readonly kind: EnvelopeKind;
+    readonly name: string;
+    /** 16 fresh random bytes. */
+    readonly objectId: Uint8Array;
+    readonly document: unknown;
+  },
+): Buffer {
+  const text = Buffer.from(JSON.stringify(envelope.document));
+  const header = Buffer.alloc(HEADER_BYTES);
+  header.write(MAGICS.manifest, 0, "latin1");
+  header.writeUInt8(ENVELOPE_KINDS[envelope.kind], 8);
+  header.writeUInt32LE(text.length, 12);
+  header.set(envelope.objectId, OBJECT_ID_AT);
+  header.write(key.repositoryKeyId, KEY_ID_AT, "hex");
+  const aad = Buffer.concat([header, Buffer.from(envelope.name)]);
+  const objectKey = manifestKeyOf(key.repositoryKey, envelope.objectId);
+  return Buffer.concat([header, seal(objectKey, ZERO_NONCE, aad, compress(text))]);
+}
+
+/** The JSON document and the object's id; throws `RepositoryDamaged` for anything unexpected. */
+export function openEnvelope(
+  key: EnvelopeKey,
+  kind: EnvelopeKind,
+  name: string,
+  bytes: Uint8Array,
+): { readonly objectId: string; readonly document: unknown } {
+  requireIntact(bytes.length >= HEADER_BYTES, `the manifest ${name} is too short`);
+  const header = Buffer.from(bytes.subarray(0, HEADER_BYTES));
+  requireIntact(
+    header.toString("latin1", 0, 8) === MAGICS.manifest,
+    `${name} is no manifest of format 1`,
+  );
+  requireIntact(
+    header.readUInt8(8) === ENVELOPE_KINDS[kind],
+    `${name} is a manifest of another kind`,
+  );
+  requireIntact(
+    header.toString("hex", KEY_ID_AT, KEY_ID_AT + ID_BYTES) === key.repositoryKeyId,
+    `${name} is sealed by a repository key that is not open`,
+  );
+  const rawBytes = header.readUInt32LE(12);
+  requireIntact(rawBytes <= MAX_MANIFEST_BYTES, `the manifest ${name} is too large`);
+  const objectId = header.subarray(OBJECT_ID_AT, KEY_ID_AT);
+  const objectKey = manifestKeyOf(key.repositoryKey, objectId);
+  const aad = Buffer.concat([header, Buffer.from(name)]);
+  const text = decompress(
+    unseal(objectKey, ZERO_NONCE, aad, bytes.subarray(HEADER_BYTES)),
+    rawBytes,
+  );
+  try {
+    return { objectId: objectId.toString("hex"), document: JSON.parse(text.toString("utf8")) };
+  } catch (cause) {
+    throw damaged(`the manifest ${name} holds no JSON`, {}, cause);
+  }
+}

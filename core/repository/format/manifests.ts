@@ -1,0 +1,117 @@
+/** Schemas of the JSON documents inside manifests. Unknown fields are kept out, not refused. */
+import { z } from "zod";
+import {
+  LEAF_BLOCKS,
+  MAX_BLOCK_BYTES,
+  MAX_DISK_BYTES,
+  MAX_ROOT_BYTES,
+  MIN_BLOCK_BYTES,
+  damaged,
+} from "./layout.ts";
+
+const id = z.string().regex(/^[0-9a-f]{32}$/);
+const count = z.number().int().nonnegative().safe();
+const base64url = z.string().regex(/^[A-Za-z0-9_-]+$/);
+
+const dataKeySchema = z.object({ keyId: id, wrapped: base64url });
+
+const statsSchema = z.object({
+  /** Bytes read from the source. */
+  readBytes: count,
+  /** Bytes of frames newly stored (compressed, sealed). */
+  storedBytes: count,
+  /** Bytes of blocks that became or stayed zero among those that were looked at. */
+  zeroBytes: count,
+  /** Bytes that were read but equal the parent's or a dead predecessor's block. */
+  unchangedBytes: count,
+  /** Raw bytes of blocks that were new: stored, or zero where the parent had content. */
+  changedBytes: count,
+  /** Blocks that were looked at. */
+  blockCount: count,
+});
+
+export type DiskPointStats = z.infer<typeof statsSchema>;
+
+export const diskPointSchema = z.object({
+  format: z.literal(1),
+  diskId: z.string(),
+  sequence: z.number().int().min(1).max(0xffff_fffe),
+  /** Id that the caller gave to this backup; a retry finds its own traces by it. */
+  pointId: z.string(),
+  createdAt: z.iso.datetime(),
+  sizeBytes: z.number().int().positive().max(MAX_DISK_BYTES),
+  blockBytes: z
+    .number()
+    .int()
+    .min(MIN_BLOCK_BYTES)
+    .max(MAX_BLOCK_BYTES)
+    .refine((bytes) => Number.isInteger(Math.log2(bytes))),
+  leafBlocks: z.literal(LEAF_BLOCKS),
+  kind: z.enum(["full", "incremental"]),
+  parentSequence: count.nullable(),
+  changeHintWrong: z.boolean(),
+  dataKeys: z.array(dataKeySchema).min(1).max(1000),
+  /** null: every block of the disk is zero. */
+  root: z
+    .object({
+      indexId: id,
+      keyNumber: count,
+      frameNumber: count,
+      offsetBytes: count,
+      storedBytes: z.number().int().positive().max(MAX_ROOT_BYTES),
+      rawBytes: z.number().int().positive().max(MAX_ROOT_BYTES),
+    })
+    .nullable(),
+  stats: statsSchema,
+});
+
+export type DiskPointManifest = z.infer<typeof diskPointSchema>;
+
+export const attemptSchema = z.object({
+  format: z.literal(1),
+  diskId: z.string(),
+  sequence: z.number().int().positive(),
+  blockBytes: z.number().int().min(MIN_BLOCK_BYTES).max(MAX_BLOCK_BYTES),
+  dataKey: dataKeySchema,
+});
+
+export const diskPointReferenceSchema = z.object({
+  diskId: z.string(),
+  sequence: z.number().int().positive(),
+  /** Random id of the manifest object: tells it from any other of the same number. */
+  manifestId: id,
+});
+
+/** Names one committed disk point. Small JSON; safe to keep in an index or a message. */
+export type DiskPointReference = z.infer<typeof diskPointReferenceSchema>;
+
+export const vmPointSchema = z.object({
+  format: z.literal(1),
+  vmId: z.string(),
+  pointId: z.string(),
+  takenAt: z.iso.datetime(),
+  committedAt: z.iso.datetime(),
+  /** Full configuration of the VM as the caller read it; opaque here. */
+  vm: z.json(),
+  disks: z.array(
+    z.object({
+      /** `os` or the number of a data disk. */
+      lun: z.union([z.literal("os"), count]),
+      sizeBytes: count,
+      diskPoint: diskPointReferenceSchema,
+    }),
+  ),
+});
+
+export type VmPoint = z.infer<typeof vmPointSchema>;
+
+/** Validates a document of an envelope; throws `RepositoryDamaged`. */
+export function parseManifest<Document>(
+  schema: z.ZodType<Document>,
+  name: string,
+  document: unknown,
+): Document {
+  const result = schema.safeParse(document);
+  if (result.success) return result.data;
+  throw damaged(`the manifest ${name} is not understood: ${z.prettifyError(result.error)}`);
+}

@@ -1,0 +1,144 @@
+/**
+ * The *root* of a block map: where each leaf lies, and a table of all packs and indexes that this
+ * restore point needs. Retention decides from roots alone which objects are still in use.
+ */
+import { ID_BYTES, MAX_LEAF_BYTES, requireIntact } from "./layout.ts";
+
+/** Where one sealed leaf lies in an index. */
+export interface LeafReference {
+  readonly indexId: string;
+  readonly frameNumber: number;
+  readonly offsetBytes: number;
+  readonly storedBytes: number;
+}
+
+export interface PackUse {
+  /** Position of the pack's data key in the manifest's list. */
+  readonly keyNumber: number;
+  /** Size of the whole object. */
+  readonly objectBytes: number;
+  /** Bytes of frames that this restore point uses. */
+  readonly liveBytes: number;
+}
+
+export interface IndexUse {
+  readonly keyNumber: number;
+  readonly objectBytes: number;
+}
+
+export interface Root {
+  /** By leaf number; undefined = all 1,024 blocks are zero. */
+  readonly leaves: readonly (LeafReference | undefined)[];
+  readonly packs: ReadonlyMap<string, PackUse>;
+  readonly indexes: ReadonlyMap<string, IndexUse>;
+}
+
+const ROOT_HEADER_BYTES = 16;
+const INDEX_LINE_BYTES = ID_BYTES + 4 + 6;
+const PACK_LINE_BYTES = ID_BYTES + 4 + 6 + 6;
+const LEAF_LINE_BYTES = 4 + 4 + 6 + 4;
+const ALL_ZERO = 0xffff_ffff;
+
+/** `leafCount u32 | indexCount u32 | packCount u32 | 0 u32 | indexes | packs | leaves`. */
+export function encodeRoot(root: Root): Buffer {
+  const { leaves, packs, indexes } = root;
+  const bytes = Buffer.alloc(
+    ROOT_HEADER_BYTES +
+      indexes.size * INDEX_LINE_BYTES +
+      packs.size * PACK_LINE_BYTES +
+      leaves.length * LEAF_LINE_BYTES,
+  );
+  bytes.writeUInt32LE(leaves.length, 0);
+  bytes.writeUInt32LE(indexes.size, 4);
+  bytes.writeUInt32LE(packs.size, 8);
+  let at = ROOT_HEADER_BYTES;
+  const indexNumbers = new Map<string, number>();
+  for (const [id, use] of indexes) {
+    indexNumbers.set(id, indexNumbers.size);
+    bytes.write(id, at, "hex");
+    bytes.writeUInt32LE(use.keyNumber, at + 16);
+    bytes.writeUIntLE(use.objectBytes, at + 20, 6);
+    at += INDEX_LINE_BYTES;
+  }
+  for (const [id, use] of packs) {
+    bytes.write(id, at, "hex");
+    bytes.writeUInt32LE(use.keyNumber, at + 16);
+    bytes.writeUIntLE(use.objectBytes, at + 20, 6);
+    bytes.writeUIntLE(use.liveBytes, at + 26, 6);
+    at += PACK_LINE_BYTES;
+  }
+  for (const leaf of leaves) {
+    bytes.writeUInt32LE(leaf === undefined ? ALL_ZERO : (indexNumbers.get(leaf.indexId) ?? 0), at);
+    if (leaf !== undefined) {
+      bytes.writeUInt32LE(leaf.frameNumber, at + 4);
+      bytes.writeUIntLE(leaf.offsetBytes, at + 8, 6);
+      bytes.writeUInt32LE(leaf.storedBytes, at + 14);
+    }
+    at += LEAF_LINE_BYTES;
+  }
+  return bytes;
+}
+
+/** @param leafCount as the disk's size asks for; anything else is damage */
+export function decodeRoot(bytes: Buffer, leafCount: number, keyCount: number): Root {
+  requireIntact(bytes.length >= ROOT_HEADER_BYTES, "a root is too short");
+  const indexCount = bytes.readUInt32LE(4);
+  const packCount = bytes.readUInt32LE(8);
+  requireIntact(
+    bytes.readUInt32LE(0) === leafCount &&
+      bytes.length ===
+        ROOT_HEADER_BYTES +
+          indexCount * INDEX_LINE_BYTES +
+          packCount * PACK_LINE_BYTES +
+          leafCount * LEAF_LINE_BYTES,
+    "a root contradicts its disk",
+  );
+  let at = ROOT_HEADER_BYTES;
+  const indexIds: string[] = [];
+  const indexes = new Map<string, IndexUse>();
+  for (let line = 0; line < indexCount; line++, at += INDEX_LINE_BYTES) {
+    const id = bytes.toString("hex", at, at + ID_BYTES);
+    indexIds.push(id);
+    indexes.set(id, {
+      keyNumber: requireKey(bytes.readUInt32LE(at + 16), keyCount),
+      objectBytes: bytes.readUIntLE(at + 20, 6),
+    });
+  }
+  const packs = new Map<string, PackUse>();
+  for (let line = 0; line < packCount; line++, at += PACK_LINE_BYTES) {
+    packs.set(bytes.toString("hex", at, at + ID_BYTES), {
+      keyNumber: requireKey(bytes.readUInt32LE(at + 16), keyCount),
+      objectBytes: bytes.readUIntLE(at + 20, 6),
+      liveBytes: bytes.readUIntLE(at + 26, 6),
+    });
+  }
+  const leaves: (LeafReference | undefined)[] = [];
+  for (let line = 0; line < leafCount; line++, at += LEAF_LINE_BYTES) {
+    leaves.push(decodeLeafLine(bytes, at, indexIds));
+  }
+  return { leaves, packs, indexes };
+}
+
+function requireKey(keyNumber: number, keyCount: number): number {
+  requireIntact(keyNumber < keyCount, "a root names a data key that its manifest does not list");
+  return keyNumber;
+}
+
+function decodeLeafLine(
+  bytes: Buffer,
+  at: number,
+  indexIds: readonly string[],
+): LeafReference | undefined {
+  const indexNumber = bytes.readUInt32LE(at);
+  if (indexNumber === ALL_ZERO) return undefined;
+  const indexId = indexIds[indexNumber];
+  requireIntact(indexId !== undefined, "a root names an index that it does not list");
+  const storedBytes = bytes.readUInt32LE(at + 14);
+  requireIntact(storedBytes <= MAX_LEAF_BYTES, "a root names a leaf that is too large");
+  return {
+    indexId,
+    frameNumber: bytes.readUInt32LE(at + 4),
+    offsetBytes: bytes.readUIntLE(at + 8, 6),
+    storedBytes,
+  };
+}

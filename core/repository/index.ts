@@ -1,0 +1,40 @@
+/**
+ * The backup repository: a folder of write-once objects that is readable with one secret and
+ * `docs/repository-format.md` alone, without control plane and without any other object.
+ *
+ * A *block* is a fixed, aligned piece of a disk (256 KiB unless the disk chose otherwise). A *pack*
+ * holds sealed blocks of one disk. The *block map* (root, leaves) says where each block of a
+ * restore point lies; leaves that did not change are shared with older points. A *disk point* is
+ * the manifest of one disk, a *VM point* that of a VM with all its disks.
+ *
+ * Invariants: no object is ever changed. A point is visible only when its manifest is there, and
+ * then everything that it needs is there. Every point is complete: deleting another one never
+ * harms it. Nothing read is returned before it was verified.
+ */
+export { createRepository, openRepository } from "./repository.ts";
+export type { CreateRepositoryOptions, Repository } from "./repository.ts";
+export type { RepositorySecret } from "./format/key-slot.ts";
+export { BufferPool } from "./buffer-pool.ts";
+export { decodeFrames, encodeBlocks, inlineBlockCodec } from "./codec/block-codec.ts";
+export type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./codec/block-codec.ts";
+export { defaultWriterLimits, writeDiskPoint } from "./writer/write-disk-point.ts";
+export type {
+  FullReason,
+  RangesToWrite,
+  WriteDiskPointOptions,
+  WriterLimits,
+  WrittenDiskPoint,
+} from "./writer/write-disk-point.ts";
+export { listDiskPointSequences, readDiskPoint } from "./disk-points.ts";
+export type { DiskPoint } from "./disk-points.ts";
+export { diskPointReferenceSchema } from "./format/manifests.ts";
+export type {
+  DiskPointManifest,
+  DiskPointReference,
+  DiskPointStats,
+  VmPoint,
+} from "./format/manifests.ts";
+export { DiskPointReader } from "./reader/disk-point-reader.ts";
+export type { DiskPointReaderOptions } from "./reader/disk-point-reader.ts";
+export { commitVmPoint, listVmPoints, readVmPoint } from "./vm-points.ts";
+export type { CommitVmPointOptions, ListedVmPoint } from "./vm-points.ts";

@@ -1,0 +1,54 @@
+/**
+ * A change list is a hint that is checked: some blocks that it calls unchanged are read again and
+ * compared with the parent. Samples come from leaves with content, where a miss would hurt.
+ */
+import { LEAF_BLOCKS } from "../format/layout.ts";
+import type { Root } from "../format/root.ts";
+import type { BlockRun } from "./plan-runs.ts";
+import type { PipelineRun } from "./run-pipeline.ts";
+
+/** Bound on the blocks that one incremental reads again. */
+const MAX_SAMPLES = 4096;
+
+/** @param blockCount only blocks below it exist in full length in parent and new point */
+export function chooseSamples(
+  root: Root,
+  blockCount: number,
+  sampleCount: number,
+  random: (byteCount: number) => Uint8Array,
+): number[] {
+  const wantedCount = Math.min(sampleCount, MAX_SAMPLES);
+  if (wantedCount <= 0) return [];
+  const leafNumbers = root.leaves.flatMap((leaf, number) => (leaf === undefined ? [] : [number]));
+  if (leafNumbers.length === 0) return [];
+  const dice = Buffer.from(random(wantedCount * 8));
+  const chosen = new Set<number>();
+  for (let sample = 0; sample < wantedCount; sample++) {
+    const leafNumber = leafNumbers[dice.readUInt32LE(sample * 8) % leafNumbers.length] ?? 0;
+    const block = leafNumber * LEAF_BLOCKS + (dice.readUInt32LE(sample * 8 + 4) % LEAF_BLOCKS);
+    if (block < blockCount) chosen.add(block);
+  }
+  return [...chosen].sort((left, right) => left - right);
+}
+
+/** Merges samples into planned runs, in ascending order; samples inside a run are dropped. */
+export async function* withSamples(
+  runs: AsyncIterable<BlockRun>,
+  samples: readonly number[],
+): AsyncGenerator<PipelineRun> {
+  let next = 0;
+  const check = (block: number): PipelineRun => ({
+    kind: "check",
+    firstBlock: block,
+    blockCount: 1,
+  });
+  for await (const run of runs) {
+    for (; next < samples.length; next++) {
+      const block = samples[next];
+      if (block === undefined || block >= run.firstBlock + run.blockCount) break;
+      if (block < run.firstBlock) yield check(block);
+    }
+    yield run;
+  }
+  for (const block of samples.slice(next)) yield check(block);
+}

@@ -1,0 +1,118 @@
+/**
+ * Builds the block map of a new point, leaf by leaf in ascending order. A leaf whose entries end up
+ * the same as its parent's is not written again but referred to.
+ */
+import type { BlockMap } from "../block-map.ts";
+import { emptyLeaf, type BlockEntry, type Leaf, type MutableLeaf } from "../format/leaf.ts";
+import type { IndexUse, LeafReference, PackUse, Root } from "../format/root.ts";
+import type { IndexWriter } from "./index-writer.ts";
+
+interface MutablePackUse {
+  keyNumber: number;
+  objectBytes: number;
+  liveBytes: number;
+}
+
+export class MapBuilder {
+  readonly #parent: BlockMap | undefined;
+  readonly #inherits: boolean;
+  readonly #keyNumber: number;
+  readonly #leaves: (LeafReference | undefined)[];
+  readonly #packs = new Map<string, MutablePackUse>();
+  #isChanged: boolean;
+
+  /**
+   * @param options.inherits leaves that are not set stay as in the parent (incremental); otherwise
+   *   they are zero (full)
+   */
+  constructor(options: {
+    readonly parent: BlockMap | undefined;
+    readonly inherits: boolean;
+    readonly leafCount: number;
+    readonly keyNumber: number;
+  }) {
+    const { parent, inherits, leafCount } = options;
+    this.#parent = parent;
+    this.#inherits = inherits;
+    this.#keyNumber = options.keyNumber;
+    this.#leaves = Array.from({ length: leafCount }, (_, leafNumber) =>
+      inherits ? parent?.root.leaves[leafNumber] : undefined,
+    );
+    this.#isChanged = !inherits || parent?.root.leaves.length !== leafCount;
+    for (const [packId, use] of parent?.root.packs ?? []) {
+      this.#packs.set(packId, { ...use, liveBytes: inherits ? use.liveBytes : 0 });
+    }
+  }
+
+  /** Records the size of a pack that lies in the store. */
+  addPack(packId: string, objectBytes: number): void {
+    const known = this.#packs.get(packId);
+    if (known === undefined) {
+      this.#packs.set(packId, { keyNumber: this.#keyNumber, objectBytes, liveBytes: 0 });
+    } else known.objectBytes = objectBytes;
+  }
+
+  /** Entries that a leaf starts from. */
+  startLeaf(base: Leaf | undefined): MutableLeaf {
+    return this.#inherits && base !== undefined ? [...base] : emptyLeaf();
+  }
+
+  async finishLeaf(
+    leafNumber: number,
+    base: Leaf | undefined,
+    leaf: Leaf,
+    index: IndexWriter,
+  ): Promise<void> {
+    if (this.#inherits) this.#count(base ?? [], -1);
+    this.#count(leaf, 1);
+    const baseReference = base === undefined ? undefined : this.#parent?.root.leaves[leafNumber];
+    const isZero = leaf.every((entry) => entry === undefined);
+    let reference: LeafReference | undefined;
+    if (base !== undefined && isSameLeaf(base, leaf)) reference = baseReference;
+    else if (!isZero) reference = await index.addLeaf(leafNumber, leaf);
+    if (reference !== this.#leaves[leafNumber]) this.#isChanged = true;
+    this.#leaves[leafNumber] = reference;
+  }
+
+  /** The new root, or `unchanged` when the parent's describes this point just as well. */
+  finish(newIndexes: ReadonlyMap<string, IndexUse>): Root | "unchanged" | "zero" {
+    if (!this.#isChanged) return "unchanged";
+    const indexes = new Map<string, IndexUse>();
+    for (const leaf of this.#leaves) {
+      if (leaf === undefined || indexes.has(leaf.indexId)) continue;
+      const use = newIndexes.get(leaf.indexId) ?? this.#parent?.root.indexes.get(leaf.indexId);
+      if (use !== undefined) indexes.set(leaf.indexId, use);
+    }
+    if (indexes.size === 0) return "zero";
+    const packs = new Map<string, PackUse>();
+    for (const [packId, use] of this.#packs) if (use.liveBytes > 0) packs.set(packId, use);
+    return { leaves: this.#leaves, packs, indexes };
+  }
+
+  #count(leaf: Leaf, sign: 1 | -1): void {
+    for (const entry of leaf) {
+      if (entry === undefined) continue;
+      this.#addPackIfUnknown(entry);
+      const use = this.#packs.get(entry.packId);
+      if (use !== undefined) use.liveBytes += sign * entry.storedBytes;
+    }
+  }
+
+  /** A pack may still be on its way up when a leaf already refers to it; its size comes later. */
+  #addPackIfUnknown(entry: BlockEntry): void {
+    if (!this.#packs.has(entry.packId)) this.addPack(entry.packId, 0);
+  }
+}
+
+function isSameLeaf(left: Leaf, right: Leaf): boolean {
+  return left.every((entry, block) => {
+    const other = right[block];
+    return (
+      entry === other ||
+      (entry !== undefined &&
+        other !== undefined &&
+        entry.packId === other.packId &&
+        entry.frameNumber === other.frameNumber)
+    );
+  });
+}

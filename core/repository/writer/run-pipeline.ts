@@ -1,0 +1,262 @@
+/**
+ * Moves runs of blocks through reading, encoding and packing. Several runs are under way at once;
+ * their results reach the block map strictly in ascending order. Memory: at most `windowBytes` of
+ * raw data plus its encoded form, the leaves of the runs under way, and the buffers of the pool.
+ */
+import { HoldfastError } from "../../lib/errors.ts";
+import type { DiskRange } from "../../ports/disk-data.ts";
+import type { BlockMap } from "../block-map.ts";
+import type { BlockCodec, EncodedBlock } from "../codec/block-codec.ts";
+import { LEAF_BLOCKS } from "../format/layout.ts";
+import type { BlockEntry, Leaf, MutableLeaf } from "../format/leaf.ts";
+import type { DiskPointStats } from "../format/manifests.ts";
+import type { IndexWriter } from "./index-writer.ts";
+import type { MapBuilder } from "./map-builder.ts";
+import type { PackWriter } from "./pack-writer.ts";
+import { blockLengthBytes, type BlockRun, type DiskShape } from "./plan-runs.ts";
+import type { PredecessorPacks } from "./predecessor-packs.ts";
+
+export type MutableStats = { -readonly [Field in keyof DiskPointStats]: DiskPointStats[Field] };
+
+export interface ReadsDisk {
+  read(range: DiskRange, signal: AbortSignal): Promise<Uint8Array>;
+}
+
+/** `check` = a block that should be unchanged is read and compared; nothing is stored. */
+export type PipelineRun = Omit<BlockRun, "kind"> & { readonly kind: BlockRun["kind"] | "check" };
+
+/** A block that the change list called unchanged differs from the parent. */
+export class ChangeHintWrong extends Error {}
+
+export interface PipelineOptions {
+  readonly source: ReadsDisk;
+  readonly shape: DiskShape;
+  readonly codec: BlockCodec;
+  readonly hashKey: Uint8Array;
+  readonly packs: PackWriter;
+  readonly index: IndexWriter;
+  readonly map: MapBuilder;
+  readonly parent: BlockMap | undefined;
+  /** Hashes of entries under other keys or block sizes cannot be compared. */
+  readonly isComparable: (entry: BlockEntry) => boolean;
+  /** Leaf of the parent; may answer undefined for a damaged one when the point does not inherit. */
+  readonly readParentLeaf: (leafNumber: number) => Promise<Leaf | undefined>;
+  readonly predecessor: PredecessorPacks;
+  readonly windowBytes: number;
+  readonly onProgress: (stats: DiskPointStats) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Bound on runs under way, for small runs whose bytes alone would allow thousands. */
+const MAX_RUNS_UNDER_WAY = 64;
+
+interface LeafInWork {
+  readonly leafNumber: number;
+  readonly base: Promise<Leaf | undefined>;
+  readonly salvaged: ReadonlyMap<number, BlockEntry>;
+  entries: MutableLeaf | undefined;
+}
+
+interface RunUnderWay {
+  readonly run: PipelineRun;
+  readonly leaf: LeafInWork;
+  readonly rawBytes: number;
+  readonly result: Promise<RunResult>;
+}
+
+interface RunResult {
+  readonly base: Leaf | undefined;
+  readonly blocks: readonly EncodedBlock[];
+  readonly stored: readonly (BlockEntry | undefined)[];
+}
+
+export class RunPipeline {
+  readonly #options: PipelineOptions;
+  readonly stats: MutableStats = {
+    readBytes: 0,
+    storedBytes: 0,
+    zeroBytes: 0,
+    unchangedBytes: 0,
+    changedBytes: 0,
+    blockCount: 0,
+  };
+  readonly #underWay: RunUnderWay[] = [];
+  #windowBytes = 0;
+  /** Leaf of the newest run that was started. */
+  #newestLeaf: LeafInWork | undefined;
+  /** Leaf that results are applied to. */
+  #currentLeaf: LeafInWork | undefined;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+  }
+
+  /** Starts a run; waits while the window is full. Runs must ascend. */
+  async push(run: PipelineRun): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    const leaf = this.#leafOf(Math.floor(run.firstBlock / LEAF_BLOCKS));
+    const rawBytes = run.kind === "zero" ? 0 : this.#lengthOf(run);
+    while (
+      this.#underWay.length >= MAX_RUNS_UNDER_WAY ||
+      (this.#underWay.length > 0 && this.#windowBytes + rawBytes > this.#options.windowBytes)
+    ) {
+      await this.#applyOldest();
+    }
+    const result = this.#process(run, leaf);
+    // A failure is reported when its turn comes; until then it must not count as unhandled.
+    result.catch(() => undefined);
+    this.#underWay.push({ run, leaf, rawBytes, result });
+    this.#windowBytes += rawBytes;
+  }
+
+  async finish(): Promise<void> {
+    while (this.#underWay.length > 0) await this.#applyOldest();
+    if (this.#currentLeaf !== undefined) await this.#finishLeaf(this.#currentLeaf);
+    this.#currentLeaf = undefined;
+  }
+
+  /** After a failure: waits until no run works any more. The signal must be aborted. */
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#underWay.map(({ result }) => result));
+  }
+
+  #leafOf(leafNumber: number): LeafInWork {
+    if (this.#newestLeaf?.leafNumber === leafNumber) return this.#newestLeaf;
+    const base = this.#options.readParentLeaf(leafNumber);
+    base.catch(() => undefined);
+    const salvaged = this.#options.predecessor.entriesOf(leafNumber);
+    this.#newestLeaf = { leafNumber, base, salvaged, entries: undefined };
+    return this.#newestLeaf;
+  }
+
+  #lengthOf(run: PipelineRun): number {
+    const { blockBytes } = this.#options.shape;
+    const last = run.firstBlock + run.blockCount - 1;
+    return (run.blockCount - 1) * blockBytes + blockLengthBytes(this.#options.shape, last);
+  }
+
+  async #process(run: PipelineRun, leaf: LeafInWork): Promise<RunResult> {
+    const { source, shape, signal } = this.#options;
+    if (run.kind === "zero") {
+      const zero: EncodedBlock = { kind: "zero" };
+      const blocks = Array.from({ length: run.blockCount }, () => zero);
+      return { base: await leaf.base, blocks, stored: [] };
+    }
+    const lengthBytes = this.#lengthOf(run);
+    const offsetBytes = run.firstBlock * shape.blockBytes;
+    const [bytes, base] = await Promise.all([
+      source.read({ offsetBytes, lengthBytes }, signal),
+      leaf.base,
+    ]);
+    if (bytes.length !== lengthBytes) {
+      throw new HoldfastError(
+        "DiskReadFailed",
+        `The disk returned ${bytes.length} bytes at ${offsetBytes} instead of ${lengthBytes}. Try again.`,
+        { retry: "backoff", context: { offsetBytes, lengthBytes } },
+      );
+    }
+    signal.throwIfAborted();
+    return this.#encode(run, leaf, base, bytes);
+  }
+
+  async #encode(
+    run: PipelineRun,
+    leaf: LeafInWork,
+    base: Leaf | undefined,
+    bytes: Uint8Array,
+  ): Promise<RunResult> {
+    const { shape, codec, hashKey, packs, signal } = this.#options;
+    const rawBytes = bytes.length;
+    const reservation = await packs.reserve(run.blockCount, rawBytes);
+    try {
+      const blocks = Array.from({ length: run.blockCount }, (_, position) => ({
+        offsetBytes: position * shape.blockBytes,
+        lengthBytes: blockLengthBytes(shape, run.firstBlock + position),
+        knownHashes: this.#knownEntries(leaf, base, run.firstBlock + position).map(
+          (entry) => entry.hash,
+        ),
+      }));
+      const { packId, frameKey, firstFrameNumber } = reservation;
+      const job = { bytes, blocks, hashKey, packId, frameKey, firstFrameNumber };
+      const encoded = await codec.encode(job, signal);
+      this.stats.readBytes += rawBytes;
+      if (run.kind === "check") return { base, blocks: encoded.blocks, stored: [] };
+      return { base, blocks: encoded.blocks, stored: reservation.append(run.firstBlock, encoded) };
+    } finally {
+      reservation.cancel();
+    }
+  }
+
+  /** What may already hold this block's content: the parent's entry first, then a predecessor's. */
+  #knownEntries(leaf: LeafInWork, base: Leaf | undefined, block: number): BlockEntry[] {
+    const fromParent = base?.[block % LEAF_BLOCKS];
+    const salvaged = leaf.salvaged.get(block);
+    const entries: BlockEntry[] = [];
+    if (fromParent !== undefined && this.#options.isComparable(fromParent))
+      entries.push(fromParent);
+    if (salvaged !== undefined) entries.push(salvaged);
+    return entries;
+  }
+
+  async #applyOldest(): Promise<void> {
+    const oldest = this.#underWay[0];
+    if (oldest === undefined) return;
+    const result = await oldest.result;
+    this.#underWay.shift();
+    this.#windowBytes -= oldest.rawBytes;
+    if (oldest.run.kind === "check") {
+      this.#requireUnchanged(oldest, result);
+      return;
+    }
+    if (this.#currentLeaf !== oldest.leaf) {
+      if (this.#currentLeaf !== undefined) await this.#finishLeaf(this.#currentLeaf);
+      this.#currentLeaf = oldest.leaf;
+    }
+    oldest.leaf.entries ??= this.#options.map.startLeaf(result.base);
+    const entries = oldest.leaf.entries;
+    result.blocks.forEach((block, position) => {
+      const number = oldest.run.firstBlock + position;
+      entries[number % LEAF_BLOCKS] = this.#apply(oldest.leaf, result, block, number, position);
+    });
+    this.#options.onProgress(this.stats);
+  }
+
+  #apply(
+    leaf: LeafInWork,
+    result: RunResult,
+    block: EncodedBlock,
+    number: number,
+    position: number,
+  ): BlockEntry | undefined {
+    const lengthBytes = blockLengthBytes(this.#options.shape, number);
+    const stats = this.stats;
+    stats.blockCount++;
+    switch (block.kind) {
+      case "zero":
+        stats.zeroBytes += lengthBytes;
+        if (result.base?.[number % LEAF_BLOCKS] !== undefined) stats.changedBytes += lengthBytes;
+        return undefined;
+      case "known":
+        stats.unchangedBytes += lengthBytes;
+        return this.#knownEntries(leaf, result.base, number)[block.which];
+      case "stored":
+        stats.changedBytes += lengthBytes;
+        stats.storedBytes += block.storedBytes;
+        return result.stored[position];
+    }
+  }
+
+  #requireUnchanged({ run }: RunUnderWay, result: RunResult): void {
+    const expected = result.base?.[run.firstBlock % LEAF_BLOCKS];
+    const found = result.blocks[0];
+    if (expected === undefined && found?.kind === "zero") return;
+    if (expected !== undefined && found?.kind === "known" && found.which === 0) return;
+    throw new ChangeHintWrong();
+  }
+
+  async #finishLeaf(leaf: LeafInWork): Promise<void> {
+    if (leaf.entries === undefined) return;
+    const { map, index } = this.#options;
+    await map.finishLeaf(leaf.leafNumber, await leaf.base, leaf.entries, index);
+  }
+}
