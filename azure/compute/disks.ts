@@ -1,0 +1,93 @@
+import type { Disk } from "@azure/arm-compute";
+import { HoldfastError } from "#core/lib/errors.ts";
+import { vhdFooterSizeBytes } from "#core/lib/vhd-footer.ts";
+import type { ComputePort, UploadDiskRequest } from "#core/ports/compute.ts";
+import { callAzure, readAzure } from "../errors.ts";
+import { parseResourceId } from "../resource-id.ts";
+import { submit, type ClientsOf } from "../resource-manager.ts";
+import { diskSizeOf, provisioningOf } from "./provisioning.ts";
+
+type DiskCalls = Pick<ComputePort, "startUploadDisk" | "readDisk" | "startDeleteDisk">;
+
+export function createDisks(clientsOf: ClientsOf): DiskCalls {
+  function readAzureDisk(diskId: string): Promise<Disk | undefined> {
+    const { subscriptionId, resourceGroup, names } = parseResourceId(diskId);
+    return readAzure(`read disk ${diskId}`, () =>
+      clientsOf(subscriptionId).compute.disks.get(resourceGroup, names[0]),
+    );
+  }
+
+  return {
+    async startUploadDisk(request) {
+      const existing = await readAzureDisk(request.diskId);
+      if (existing !== undefined) return assertSameUpload(request, existing);
+      const { subscriptionId, resourceGroup, names } = parseResourceId(request.diskId);
+      await callAzure(`create disk ${request.diskId}`, () =>
+        submit(() =>
+          clientsOf(subscriptionId).compute.disks.createOrUpdate(
+            resourceGroup,
+            names[0],
+            uploadDiskBody(request),
+          ),
+        ),
+      );
+    },
+
+    async readDisk(diskId) {
+      const disk = await readAzureDisk(diskId);
+      if (disk === undefined) return undefined;
+      return {
+        diskId,
+        provisioning: provisioningOf(disk.provisioningState),
+        diskState: disk.diskState ?? "Unknown",
+        sizeBytes: diskSizeOf(disk),
+        tags: disk.tags ?? {},
+      };
+    },
+
+    async startDeleteDisk(diskId) {
+      const { subscriptionId, resourceGroup, names } = parseResourceId(diskId);
+      await readAzure(`delete disk ${diskId}`, () =>
+        submit(() => clientsOf(subscriptionId).compute.disks.delete(resourceGroup, names[0])),
+      );
+    },
+  };
+}
+
+function uploadDiskBody(request: UploadDiskRequest): Disk {
+  return {
+    location: request.location,
+    tags: { ...request.tags },
+    sku: { name: request.skuName },
+    ...(request.zones.length > 0 && { zones: [...request.zones] }),
+    ...(request.osType !== undefined && { osType: request.osType }),
+    ...(request.hyperVGeneration !== undefined && { hyperVGeneration: request.hyperVGeneration }),
+    ...(request.securityType !== undefined && {
+      securityProfile: { securityType: request.securityType },
+    }),
+    ...(request.diskEncryptionSetId !== undefined && {
+      encryption: {
+        type: "EncryptionAtRestWithCustomerKey",
+        diskEncryptionSetId: request.diskEncryptionSetId,
+      },
+    }),
+    creationData: {
+      createOption: "Upload",
+      uploadSizeBytes: request.sizeBytes + vhdFooterSizeBytes,
+    },
+  };
+}
+
+/** A disk of that name that is not this upload belongs to someone: it must not be written over. */
+function assertSameUpload(request: UploadDiskRequest, existing: Disk): void {
+  const created = existing.creationData;
+  const same =
+    created?.createOption === "Upload" &&
+    created.uploadSizeBytes === request.sizeBytes + vhdFooterSizeBytes &&
+    Object.entries(request.tags).every(([name, value]) => existing.tags?.[name] === value);
+  if (same) return;
+  throw new HoldfastError(
+    "DiskExists",
+    `A disk ${request.diskId} exists already and was not made by this restore. Choose another name or delete it.`,
+  );
+}
