@@ -1,7 +1,7 @@
 /**
  * JSON documents with optimistic concurrency: the control plane's configuration and index.
  * Implemented over Table Storage in `azure/storage` (and in memory for tests); both obey
- * `test/contract/record-store-contract.ts`. A document may be up to 512 KiB of JSON.
+ * `test/contract/record-store-contract.ts`. A document may be up to 500,000 characters of JSON.
  */
 export interface StoredRecord<Value> {
   readonly partition: string;
