@@ -1,0 +1,30 @@
+import { callStack } from "#local/stack/control-client.ts";
+import type { Command } from "./command-line.ts";
+import { formatTable } from "./table.ts";
+
+export const resourceCommands: readonly Command[] = [
+  {
+    name: "resources",
+    usage: "[--json]",
+    summary: "Lists everything that exists now, with tags and live SAS.",
+    options: { json: { type: "boolean" } },
+    async run({ stateDirectory, options, print }) {
+      const resources = await callStack(stateDirectory, "listResources", {});
+      if (options["json"] === true) print(JSON.stringify(resources, undefined, 2));
+      else {
+        const columns = ["TYPE", "NAME", "REGION", "SAS UNTIL", "TAGS"].map((title) => ({ title }));
+        const rows = resources.map((resource) => [
+          resource.type.replace("Microsoft.", ""),
+          resource.name,
+          resource.region ?? "",
+          resource.sasExpiresAt ?? "",
+          Object.entries(resource.tags)
+            .map(([name, value]) => `${name}=${value}`)
+            .join(" "),
+        ]);
+        print(formatTable(columns, rows));
+      }
+      return 0;
+    },
+  },
+];
