@@ -55,16 +55,20 @@ export async function answerRead(call: BlobCall): Promise<void> {
     response.writeHead(206, { ...headers, "Content-Range": contentRange });
   }
   let budget = call.cutAfterBytes ?? Infinity;
+  let position = range.from;
   for await (const piece of blob.read(range.from, range.to)) {
     for (const bytes of piecesOf(piece)) {
       if (bytes.byteLength > budget) {
-        await send(response, bytes.subarray(0, budget));
+        const rest = bytes.subarray(0, budget);
+        // Destroyed before these bytes are out, the client would not even see the headers.
+        await new Promise<void>((resolve) => response.write(rest, () => resolve()));
         response.destroy();
         return;
       }
       budget -= bytes.byteLength;
       if (!(await send(response, bytes))) return;
-      counters.readBytes += bytes.byteLength;
+      counters.readBytes += diskBytesOf(blob, position, bytes.byteLength);
+      position += bytes.byteLength;
     }
   }
   response.end();
@@ -149,7 +153,7 @@ export async function answerWritePage(call: BlobCall): Promise<void> {
   }
   await blob.write(from, body);
   counters.writeCount++;
-  counters.writtenBytes += body.byteLength;
+  counters.writtenBytes += diskBytesOf(blob, from, body.byteLength);
   response.writeHead(201, { ...propertiesOf(blob), "Content-MD5": md5, "Content-Length": 0 });
   response.end();
 }
@@ -160,6 +164,11 @@ export async function answerClearPage({ blob, request, response }: BlobCall): Pr
   await blob.clear(from, to - from);
   response.writeHead(201, { ...propertiesOf(blob), "Content-Length": 0 });
   response.end();
+}
+
+/** How much of a range of the blob belongs to the disk, and not to the footer. */
+function diskBytesOf(blob: ExportedBlob, offsetBytes: number, lengthBytes: number): number {
+  return Math.max(0, Math.min(lengthBytes, blob.record.sizeBytes - offsetBytes));
 }
 
 function contentLengthOf(request: IncomingMessage): number {

@@ -4,11 +4,12 @@ export interface ResourceCounters {
   requestCount: number;
   /** GETs of bytes (page lists not included). */
   readCount: number;
-  /** Bytes of the disk (footer included) sent by GET. */
+  /** Bytes of the disk sent by GET, zeros included; the footer is not counted. */
   readBytes: number;
   pageListCount: number;
   /** Put Page updates. */
   writeCount: number;
+  /** Bytes of the disk written by Put Page; the footer is not counted. */
   writtenBytes: number;
 }
 
