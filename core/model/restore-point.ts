@@ -1,0 +1,49 @@
+import { z } from "zod";
+import { vmConfigurationSchema } from "./vm-configuration.ts";
+
+/**
+ * Restore point: what can be restored. This row is an index over the manifest in the repository,
+ * which stays the truth; ids of one VM sort by the slot they were taken for.
+ */
+export const restorePointDiskSchema = z.object({
+  diskId: z.string(),
+  name: z.string(),
+  slot: z.union([z.literal("os"), z.number()]),
+  sizeBytes: z.number(),
+  kind: z.enum(["full", "incremental"]),
+  reason: z.string(),
+  readBytes: z.number(),
+  storedBytes: z.number(),
+  changedBytes: z.number(),
+  durationMs: z.number(),
+  warnings: z.array(z.string()),
+  /** The snapshot it was read from, while it exists: base of the next incremental. */
+  snapshot: z
+    .object({
+      snapshotId: z.string(),
+      familyId: z.string().optional(),
+      sourceDiskUniqueId: z.string().optional(),
+    })
+    .optional(),
+});
+export type RestorePointDisk = z.infer<typeof restorePointDiskSchema>;
+
+export const restorePointSchema = z.object({
+  pointId: z.string(),
+  vmId: z.string(),
+  vmName: z.string(),
+  repositoryId: z.string(),
+  sessionId: z.string(),
+  policyId: z.string().optional(),
+  takenAt: z.iso.datetime(),
+  /** `missing`: its manifest was not found; it is no parent and cannot be restored. */
+  state: z.enum(["available", "missing"]),
+  vm: vmConfigurationSchema,
+  disks: z.array(restorePointDiskSchema).min(1),
+});
+export type RestorePoint = z.infer<typeof restorePointSchema>;
+
+/** Point id of a backup session: one session makes at most one point. */
+export function pointIdOfSession(sessionId: string): string {
+  return sessionId.replace(/^backup-/, "");
+}
