@@ -142,9 +142,8 @@ export async function answerWritePage(call: BlobCall): Promise<void> {
   }
   if (length !== to - from) throw invalidHeader("Content-Length", String(length));
   const body = await readBody(request, length);
-  const md5 = createHash("md5").update(body).digest("base64");
   const sentMd5 = headerOf(request, "content-md5");
-  if (sentMd5 !== undefined && sentMd5 !== md5) {
+  if (sentMd5 !== undefined && sentMd5 !== createHash("md5").update(body).digest("base64")) {
     throw new StorageError(
       400,
       "Md5Mismatch",
@@ -154,7 +153,7 @@ export async function answerWritePage(call: BlobCall): Promise<void> {
   await blob.write(from, body);
   counters.writeCount++;
   counters.writtenBytes += diskBytesOf(blob, from, body.byteLength);
-  response.writeHead(201, { ...propertiesOf(blob), "Content-MD5": md5, "Content-Length": 0 });
+  response.writeHead(201, { ...propertiesOf(blob), "Content-Length": 0 });
   response.end();
 }
 
