@@ -1,0 +1,201 @@
+/**
+ * What a deployment makes before the app starts: resource groups, identities with their role
+ * assignments, storage accounts, and networks for sample machines. Everything through Resource Manager,
+ * with an operator's token. Repeating it changes nothing.
+ */
+import { createHash } from "node:crypto";
+import { z } from "zod";
+import type { ArmClient } from "./arm-client.ts";
+
+export const subscriptionId = "7c1f0f56-4a0e-4d5f-8f0b-2c9a6d3e1b47";
+const homeLocation = "westeurope";
+const groupNames = {
+  /** The control plane itself. */
+  control: "holdfast-rg",
+  /** What it makes for its work. */
+  workers: "holdfast-workers-rg",
+  /** What it protects. */
+  workloads: "workloads-rg",
+} as const;
+
+const controlAccountName = "holdfastcontrol";
+const repositoryAccountName = "holdfastrepository";
+const sampleNetworkPrefix = "10.20.0.0/16";
+const sampleSubnetPrefix = "10.20.0.0/24";
+
+const apiVersions = {
+  resourceGroups: "2021-04-01",
+  identities: "2023-01-31",
+  roleAssignments: "2022-04-01",
+  storageAccounts: "2023-05-01",
+  virtualNetworks: "2024-05-01",
+} as const;
+
+/** https://learn.microsoft.com/azure/role-based-access-control/built-in-roles */
+const roles = {
+  reader: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+  diskSnapshotContributor: "7efff54f-a5b4-42b5-a1c5-5411624893ce",
+  dataOperatorForManagedDisks: "959f8984-c045-4866-89c7-12bf9737be2e",
+  virtualMachineContributor: "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
+  networkContributor: "4d97b98b-1d4f-4787-a291-c67834d212e7",
+  managedIdentityOperator: "f1a07417-d97a-45cb-824c-7a7467783830",
+  storageAccountContributor: "17d1049b-9a84-46fb-8f53-869881c3d3ab",
+  blobDataContributor: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
+  queueDataContributor: "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
+  tableDataContributor: "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
+} as const;
+
+export interface Deployment {
+  readonly subscriptionId: string;
+  readonly workerResourceGroupId: string;
+  readonly workloadResourceGroupId: string;
+  readonly controlPlaneIdentity: Identity;
+  readonly workerIdentity: Identity;
+  readonly controlAccountName: string;
+  readonly repositoryAccountName: string;
+}
+
+export interface Identity {
+  readonly resourceId: string;
+  readonly clientId: string;
+  readonly principalId: string;
+}
+
+const identitySchema = z.object({
+  id: z.string(),
+  properties: z.object({ clientId: z.string(), principalId: z.string() }),
+});
+
+export async function deploy(arm: ArmClient): Promise<Deployment> {
+  for (const name of Object.values(groupNames)) {
+    const body = { location: homeLocation };
+    await put(arm, groupId(name), apiVersions.resourceGroups, body);
+  }
+  const controlPlaneIdentity = await deployIdentity(arm, "holdfast-control-plane");
+  const workerIdentity = await deployIdentity(arm, "holdfast-worker");
+  const controlAccountId = await deployStorageAccount(arm, controlAccountName);
+  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName);
+  await assignControlPlaneRoles(arm, controlPlaneIdentity.principalId, {
+    controlAccountId,
+    repositoryAccountId,
+    workerIdentityId: workerIdentity.resourceId,
+  });
+  await assignWorkerRoles(arm, workerIdentity.principalId, {
+    controlAccountId,
+    repositoryAccountId,
+  });
+  return {
+    subscriptionId,
+    workerResourceGroupId: groupId(groupNames.workers),
+    workloadResourceGroupId: groupId(groupNames.workloads),
+    controlPlaneIdentity,
+    workerIdentity,
+    controlAccountName,
+    repositoryAccountName,
+  };
+}
+
+/** Subnet for sample machines of a region; made when it is missing. */
+export async function ensureSampleSubnet(arm: ArmClient, location: string): Promise<string> {
+  const networkId = `${groupId(groupNames.workloads)}/providers/Microsoft.Network/virtualNetworks/workloads-${location}`;
+  const existing = await arm.list(
+    `${groupId(groupNames.workloads)}/providers/Microsoft.Network/virtualNetworks`,
+    apiVersions.virtualNetworks,
+  );
+  const idOf = z.looseObject({ id: z.string() });
+  const isThere = existing.some(
+    (network) => idOf.parse(network).id.toLowerCase() === networkId.toLowerCase(),
+  );
+  if (!isThere) {
+    await put(arm, networkId, apiVersions.virtualNetworks, {
+      location,
+      properties: {
+        addressSpace: { addressPrefixes: [sampleNetworkPrefix] },
+        subnets: [{ name: "workloads", properties: { addressPrefix: sampleSubnetPrefix } }],
+      },
+    });
+  }
+  return `${networkId}/subnets/workloads`;
+}
+
+async function assignControlPlaneRoles(
+  arm: ArmClient,
+  principalId: string,
+  scopes: { controlAccountId: string; repositoryAccountId: string; workerIdentityId: string },
+): Promise<void> {
+  const subscription = `/subscriptions/${subscriptionId}`;
+  const assignments: readonly (readonly [scope: string, role: string])[] = [
+    [subscription, roles.reader],
+    [subscription, roles.diskSnapshotContributor],
+    [subscription, roles.dataOperatorForManagedDisks],
+    [subscription, roles.virtualMachineContributor],
+    [groupId(groupNames.workers), roles.networkContributor],
+    [groupId(groupNames.workers), roles.storageAccountContributor],
+    [groupId(groupNames.workers), roles.blobDataContributor],
+    [groupId(groupNames.workers), roles.queueDataContributor],
+    [scopes.workerIdentityId, roles.managedIdentityOperator],
+    [scopes.controlAccountId, roles.tableDataContributor],
+    [scopes.controlAccountId, roles.queueDataContributor],
+    [scopes.repositoryAccountId, roles.blobDataContributor],
+  ];
+  for (const [scope, role] of assignments) await assignRole(arm, { scope, role, principalId });
+}
+
+async function assignWorkerRoles(
+  arm: ArmClient,
+  principalId: string,
+  scopes: { controlAccountId: string; repositoryAccountId: string },
+): Promise<void> {
+  const assignments: readonly (readonly [scope: string, role: string])[] = [
+    [groupId(groupNames.workers), roles.blobDataContributor],
+    [groupId(groupNames.workers), roles.queueDataContributor],
+    [scopes.controlAccountId, roles.queueDataContributor],
+    [scopes.repositoryAccountId, roles.blobDataContributor],
+  ];
+  for (const [scope, role] of assignments) await assignRole(arm, { scope, role, principalId });
+}
+
+async function deployIdentity(arm: ArmClient, name: string): Promise<Identity> {
+  const id = `${groupId(groupNames.control)}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/${name}`;
+  const made = await put(arm, id, apiVersions.identities, { location: homeLocation });
+  const { properties } = identitySchema.parse(made);
+  return { resourceId: id, clientId: properties.clientId, principalId: properties.principalId };
+}
+
+async function deployStorageAccount(arm: ArmClient, name: string): Promise<string> {
+  const id = `${groupId(groupNames.control)}/providers/Microsoft.Storage/storageAccounts/${name}`;
+  await put(arm, id, apiVersions.storageAccounts, {
+    location: homeLocation,
+    kind: "StorageV2",
+    sku: { name: "Standard_LRS" },
+    properties: { minimumTlsVersion: "TLS1_2", allowBlobPublicAccess: false },
+  });
+  return id;
+}
+
+/** The name is a GUID made of what is assigned, as templates do it: assigning again finds it. */
+async function assignRole(
+  arm: ArmClient,
+  { scope, role, principalId }: { scope: string; role: string; principalId: string },
+): Promise<void> {
+  const hash = createHash("sha256").update(`${scope} ${role} ${principalId}`).digest("hex");
+  const name = hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");
+  const id = `${scope}/providers/Microsoft.Authorization/roleAssignments/${name}`;
+  const roleDefinitionId = `/subscriptions/${subscriptionId}/providers/Microsoft.Authorization/roleDefinitions/${role}`;
+  await put(arm, id, apiVersions.roleAssignments, {
+    properties: { roleDefinitionId, principalId, principalType: "ServicePrincipal" },
+  });
+}
+
+function groupId(name: string): string {
+  return `/subscriptions/${subscriptionId}/resourceGroups/${name}`;
+}
+
+async function put(
+  arm: ArmClient,
+  path: string,
+  apiVersion: string,
+  body: unknown,
+): Promise<unknown> {
+  return arm.request({ method: "PUT", path, apiVersion, body });
+}
