@@ -1,0 +1,204 @@
+/**
+ * Moves the bytes of disks into a repository and back. One *data mover* per process: its threads
+ * and its memory are shared by all disks that it moves at the same time.
+ *
+ * Memory (raw data under way + pack buffers + threads) depends on the options, never on the size of
+ * a disk: with the defaults the process stays below 400 MiB (docs/performance.md).
+ */
+import { randomBytes } from "node:crypto";
+import { assert } from "#core/lib/assert.ts";
+import { codeOf } from "#core/lib/errors.ts";
+import type { DiskDataReader, DiskDataWriter, DiskRange } from "#core/ports/disk-data.ts";
+import {
+  BufferPool,
+  DiskPointReader,
+  defaultWriterLimits,
+  writeDiskPoint,
+  type DiskPointReference,
+  type DiskPointStats,
+  type FullReason,
+  type RangesToWrite,
+  type Repository,
+  type WriteDiskPointOptions,
+  type WriterLimits,
+  type WrittenDiskPoint,
+} from "#core/repository/index.ts";
+import { ThreadCodec } from "./thread-codec.ts";
+
+const MIB = 1024 * 1024;
+/** Raw data of all disks that is being read and encoded. */
+const WINDOW_BUDGET_BYTES = 48 * MIB;
+const MIN_WINDOW_BYTES = 4 * MIB;
+const PACK_BUDGET_BYTES = 96 * MIB;
+/** With more disks than this, packs get smaller so that each disk can have one open. */
+const DISKS_WITH_LARGE_PACKS = 3;
+const SMALL_PACK_BYTES = 8 * MIB;
+/** Pieces of one restore that are fetched, verified and written at the same time. */
+const RESTORE_PIECES_UNDER_WAY = 8;
+const RESTORE_PIECE_BYTES = 2 * MIB;
+
+export interface DataMoverOptions {
+  /** Encoder threads; default one per core, at most 8. */
+  readonly threadCount?: number;
+  /** Disks that will be moved at the same time (at most 8 make sense); divides the memory. */
+  readonly diskCount?: number;
+}
+
+export interface BackupDiskOptions {
+  readonly repository: Repository;
+  readonly diskId: string;
+  /** The same for all tries of one backup: a retry finds what was committed. */
+  readonly pointId: string;
+  readonly reader: DiskDataReader;
+  /** What the disk looked like before, for an incremental. Absent: everything is read. */
+  readonly since?: {
+    readonly parent: DiskPointReference;
+    /** SAS of the snapshot that `parent` was made of. */
+    readonly previousSas: string;
+  };
+  /** Blocks called unchanged that are read again and compared. Default 0. */
+  readonly sampleCount?: number;
+  readonly blockBytes?: number;
+  readonly onProgress?: (stats: DiskPointStats) => void;
+}
+
+export interface BackedUpDisk extends Omit<WrittenDiskPoint, "fullReason"> {
+  readonly fullReason: FullReason | "diff-unavailable" | undefined;
+}
+
+export interface RestoreDiskOptions {
+  readonly repository: Repository;
+  readonly reference: DiskPointReference;
+  /** A new, empty disk of at least the same size. The caller calls `finish` afterwards. */
+  readonly writer: DiskDataWriter;
+  readonly onProgress?: (progress: { readonly writtenBytes: number }) => void;
+}
+
+export interface RestoredDisk {
+  readonly sizeBytes: number;
+  /** Bytes of blocks with content; zero blocks are not written. */
+  readonly writtenBytes: number;
+}
+
+/** Dispose it to end the threads. */
+export class DataMover {
+  readonly #codec: ThreadCodec;
+  readonly #buffers = new BufferPool(PACK_BUDGET_BYTES);
+  readonly #diskCount: number;
+
+  constructor(options: DataMoverOptions = {}) {
+    this.#codec = new ThreadCodec(options.threadCount);
+    this.#diskCount = Math.max(1, options.diskCount ?? 1);
+  }
+
+  /**
+   * Backs up one disk. Reads exactly the blocks that hold data (full) or that the change list
+   * touches (incremental); falls back to a full when Azure has no diff, the parent is unreadable
+   * or a sample contradicts the change list, and says so in `fullReason`.
+   */
+  async backupDisk(options: BackupDiskOptions, signal: AbortSignal): Promise<BackedUpDisk> {
+    const { reader, repository, since } = options;
+    const sizeBytes = await reader.readSizeBytes(signal);
+    const full: RangesToWrite = { kind: "full", allocated: () => reader.listAllocated(signal) };
+    const write = {
+      diskId: options.diskId,
+      pointId: options.pointId,
+      sizeBytes,
+      source: reader,
+      random: (byteCount: number): Uint8Array => randomBytes(byteCount),
+      now: (): Date => new Date(),
+      limits: this.#limitsFor(sizeBytes),
+      codec: this.#codec,
+      buffers: this.#buffers,
+      ...(options.blockBytes === undefined ? {} : { blockBytes: options.blockBytes }),
+      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    } satisfies Omit<WriteDiskPointOptions, "ranges">;
+    if (since === undefined) {
+      return writeDiskPoint(repository, { ...write, ranges: full }, signal);
+    }
+    const incremental: RangesToWrite = {
+      kind: "incremental",
+      parent: since.parent,
+      allocated: full.allocated,
+      changed: () => reader.listChanged(since.previousSas, signal),
+      sampleCount: options.sampleCount ?? 0,
+    };
+    try {
+      return await writeDiskPoint(repository, { ...write, ranges: incremental }, signal);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code !== "DiffUnavailable" && code !== "InvalidRangeList") throw error;
+      const written = await writeDiskPoint(repository, { ...write, ranges: full }, signal);
+      return { ...written, fullReason: "diff-unavailable" };
+    }
+  }
+
+  /**
+   * Writes the content of a disk point to an empty disk: blocks with content only, each verified
+   * first, several pieces at a time in no particular order. Does not call `writer.finish`.
+   */
+  async restoreDisk(options: RestoreDiskOptions, signal: AbortSignal): Promise<RestoredDisk> {
+    const { repository, reference, writer } = options;
+    const stop = new AbortController();
+    const inner = AbortSignal.any([signal, stop.signal]);
+    const point = await DiskPointReader.open(repository, reference, inner, { codec: this.#codec });
+    const pieces = piecesOf(point.extents(inner), point.manifest.blockBytes);
+    let writtenBytes = 0;
+    // Concurrent `next` calls of one generator are answered one after the other.
+    const lane = async (): Promise<void> => {
+      for await (const piece of { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }) {
+        const bytes = await point.readBlocks(piece, inner);
+        await writer.write(piece.offsetBytes, bytes, inner);
+        writtenBytes += bytes.length;
+        options.onProgress?.({ writtenBytes });
+      }
+    };
+    const guarded = async (): Promise<void> => {
+      try {
+        await lane();
+      } catch (error) {
+        stop.abort(error);
+        throw error;
+      }
+    };
+    const lanes = Array.from({ length: RESTORE_PIECES_UNDER_WAY }, guarded);
+    const outcomes = await Promise.allSettled(lanes);
+    if (outcomes.some(({ status }) => status === "rejected")) inner.throwIfAborted();
+    return { sizeBytes: point.sizeBytes, writtenBytes };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#codec[Symbol.asyncDispose]();
+  }
+
+  #limitsFor(sizeBytes: number): WriterLimits {
+    const limits = defaultWriterLimits(sizeBytes);
+    const hasManyDisks = this.#diskCount > DISKS_WITH_LARGE_PACKS;
+    const windowBytes = Math.max(
+      MIN_WINDOW_BYTES,
+      Math.floor(WINDOW_BUDGET_BYTES / this.#diskCount),
+    );
+    return {
+      ...limits,
+      windowBytes: Math.min(windowBytes, 2 * limits.windowBytes),
+      packBytes: hasManyDisks ? Math.min(limits.packBytes, SMALL_PACK_BYTES) : limits.packBytes,
+    };
+  }
+}
+
+/** Cuts extents into pieces of whole blocks that are moved at once. */
+async function* piecesOf(
+  extents: AsyncIterable<DiskRange>,
+  blockBytes: number,
+): AsyncGenerator<DiskRange> {
+  const pieceBytes = Math.max(blockBytes, RESTORE_PIECE_BYTES);
+  assert(pieceBytes % blockBytes === 0, "a restore piece is no multiple of the block");
+  for await (const { offsetBytes, lengthBytes } of extents) {
+    for (let done = 0; done < lengthBytes; done += pieceBytes) {
+      yield {
+        offsetBytes: offsetBytes + done,
+        lengthBytes: Math.min(pieceBytes, lengthBytes - done),
+      };
+    }
+  }
+}

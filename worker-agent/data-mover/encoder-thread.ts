@@ -1,0 +1,38 @@
+/**
+ * Program of one encoder thread: computes jobs of the block codec, one after the other. Bundled as a
+ * file of its own beside the agent, so that a thread loads nothing else.
+ */
+import { isMainThread, parentPort, workerData, type MessagePort } from "node:worker_threads";
+// Not through the repository's public face: a thread needs the codec alone.
+import { decodeFrames, encodeBlocks } from "#core/repository/codec/block-codec.ts";
+import { codeOf, messageOf } from "#core/lib/errors.ts";
+import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
+
+export function serveCodec(port: MessagePort): void {
+  port.on("message", (request: CodecRequest) => {
+    const { answer, transfer } = compute(request);
+    port.postMessage(answer, transfer);
+  });
+}
+
+function compute(request: CodecRequest): { answer: CodecAnswer; transfer: ArrayBuffer[] } {
+  const { id } = request;
+  try {
+    if (request.kind === "encode") {
+      const encoded = encodeBlocks(request.job);
+      return { answer: { id, kind: "encoded", encoded }, transfer: wholeBuffer(encoded.frames) };
+    }
+    const raw = decodeFrames(request.job);
+    return { answer: { id, kind: "decoded", raw }, transfer: wholeBuffer(raw) };
+  } catch (error) {
+    const failure = { code: codeOf(error), message: messageOf(error) };
+    return { answer: { id, kind: "failed", ...failure }, transfer: [] };
+  }
+}
+
+function wholeBuffer(bytes: Uint8Array): ArrayBuffer[] {
+  const { buffer } = bytes;
+  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength ? [buffer] : [];
+}
+
+if (!isMainThread && parentPort !== null && workerData === ENCODER_THREAD) serveCodec(parentPort);

@@ -1,0 +1,19 @@
+/** Messages between the data mover and its encoder threads, inside one process. */
+import type { DecodeJob, EncodeJob, EncodedBlocks } from "#core/repository/index.ts";
+
+/** `workerData` of an encoder thread; any other thread that loads the file stays passive. */
+export const ENCODER_THREAD = "holdfast-encoder-thread";
+
+export type CodecRequest =
+  | { readonly id: number; readonly kind: "encode"; readonly job: EncodeJob }
+  | { readonly id: number; readonly kind: "decode"; readonly job: DecodeJob };
+
+export type CodecAnswer =
+  | { readonly id: number; readonly kind: "encoded"; readonly encoded: EncodedBlocks }
+  | { readonly id: number; readonly kind: "decoded"; readonly raw: Uint8Array }
+  | {
+      readonly id: number;
+      readonly kind: "failed";
+      readonly code: string;
+      readonly message: string;
+    };
