@@ -1,4 +1,10 @@
-import { createServer, type IncomingMessage, type RequestListener, type Server } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createTlsServer } from "node:https";
 import type { JsonValue } from "../resource-manager/json.ts";
 
@@ -27,23 +33,22 @@ export async function listenJson(
   options: ListenOptions,
   answer: (request: IncomingMessage, url: URL) => Promise<JsonAnswer> | JsonAnswer,
 ): Promise<Listener> {
-  const listener: RequestListener = (request, response) => {
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const url = new URL(request.url ?? "/", "http://listener");
-    Promise.resolve()
-      .then(() => answer(request, url))
-      .catch((error: unknown): JsonAnswer => {
-        const message = error instanceof Error ? error.message : String(error);
-        return { status: 500, body: { error: "server_error", error_description: message } };
-      })
-      .then(({ status, body, headers }) => {
-        response.writeHead(status, {
-          "content-type": "application/json; charset=utf-8",
-          ...headers,
-        });
-        response.end(JSON.stringify(body));
-      })
-      .catch(() => response.destroy());
     request.resume();
+    let result: JsonAnswer;
+    try {
+      result = await answer(request, url);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      result = { status: 500, body: { error: "server_error", error_description: message } };
+    }
+    const type = { "content-type": "application/json; charset=utf-8" };
+    response.writeHead(result.status, { ...type, ...result.headers });
+    response.end(JSON.stringify(result.body));
+  };
+  const listener: RequestListener = (request, response) => {
+    respond(request, response).catch(() => response.destroy());
   };
   return listen(options, listener);
 }

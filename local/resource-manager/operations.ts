@@ -26,6 +26,8 @@ export const operationSchema = z.object({
   startTime: z.string(),
   endTime: z.string().optional(),
   output: jsonSchema.optional(),
+  /** Whether the outcome changes provisioningState. */
+  setsState: z.boolean(),
   error: z.object({ status: z.number(), body: z.custom<JsonObject>(isJsonObject) }).optional(),
 });
 export type Operation = z.infer<typeof operationSchema>;

@@ -51,13 +51,13 @@ export interface ProviderContext {
   readonly principals: Principals;
   readonly tenantId: string;
   /** Wall clock; injected so that tests can move it. */
-  now(): Date;
+  readonly now: () => Date;
   /** A fresh GUID. */
-  newGuid(): string;
+  readonly newGuid: () => string;
   /** Locations that exist in this cloud, e.g. `westeurope`. */
   readonly locations: readonly string[];
   /** True while an operation on this resource runs. */
-  isBusy(id: string): boolean;
+  readonly isBusy: (id: string) => boolean;
 }
 
 export interface RequestContext extends ProviderContext {
@@ -133,7 +133,7 @@ export interface WorkContext extends ProviderContext {
   readonly operationId: string;
   readonly input: JsonObject;
   /** The resource now; undefined when it is gone. */
-  current(): Resource | undefined;
+  readonly current: () => Resource | undefined;
   /** Aborted when the simulator stops; the work is run again after the next start. */
   readonly signal: AbortSignal;
 }
