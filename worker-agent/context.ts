@@ -1,0 +1,43 @@
+import { randomBytes } from "node:crypto";
+import { createDiskData } from "#azure/disk/disk-data.ts";
+import { createCredential } from "#azure/identity/credential.ts";
+import { createRepositoryStore } from "#azure/storage/repository-store.ts";
+import { createWorkerChannel } from "#azure/storage/worker-channel.ts";
+import { systemClock } from "./clock.ts";
+import type { AgentConfig } from "./config.ts";
+import { DataMover } from "./data-mover/data-mover.ts";
+import { EventSender } from "./event-sender.ts";
+import { createAgentEvents } from "./events.ts";
+import type { JobTools } from "./jobs/job-tools.ts";
+import { runJob } from "./jobs/run-job.ts";
+import type { Agent } from "./run-loop.ts";
+
+/** The composition root: the only file of the agent that knows which adapters there are. */
+export function createAgent(config: AgentConfig, agentVersion: string): Agent {
+  const clock = systemClock;
+  const credential = createCredential({ clientId: config.identityClientId });
+  const channel = createWorkerChannel({ credential, ...config });
+  const events = createAgentEvents({
+    workerId: config.workerId,
+    now: () => clock.now(),
+    writeLine: (line) => process.stdout.write(`${line}\n`),
+  });
+  const tools: JobTools = {
+    openStore: (target) => createRepositoryStore(credential, target),
+    diskData: createDiskData(),
+    startMover: (diskCount) => new DataMover({ diskCount }),
+    random: (byteCount) => randomBytes(byteCount),
+    clock,
+  };
+  return {
+    workerId: config.workerId,
+    agentVersion,
+    heartbeatMs: config.heartbeatMs,
+    channel,
+    sender: new EventSender({ ...config, channel, clock, events }),
+    events,
+    clock,
+    memoryBytes: () => process.memoryUsage.rss(),
+    runJob: (job, board, signal) => runJob(tools, job, board, signal),
+  };
+}

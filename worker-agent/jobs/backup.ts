@@ -1,0 +1,243 @@
+/**
+ * Backup of one VM: all its disks into disk points, then the VM point, which makes the restore point
+ * visible. Doing the same job again finds what was committed and moves only what is missing.
+ */
+import { mapBounded } from "#core/lib/bounded-pool.ts";
+import { codeOf, HoldfastError } from "#core/lib/errors.ts";
+import type { BackupDiskTask, BackupJob } from "#core/protocol/job.ts";
+import type { BackupDiskResult, JobResult } from "#core/protocol/worker-event.ts";
+import {
+  commitVmPoint,
+  createRepository,
+  readDiskPoint,
+  readVmPoint,
+  type DiskPointReference,
+  type DiskPointStats,
+  type Repository,
+  type VmPoint,
+} from "#core/repository/index.ts";
+import type { BackedUpDisk } from "../data-mover/data-mover.ts";
+import type { ProgressBoard } from "../progress-board.ts";
+import { PARALLEL_DISKS_MAX, type JobTools, type Mover } from "./job-tools.ts";
+import { trackPosition } from "./position-tracker.ts";
+
+export async function runBackup(
+  tools: JobTools,
+  job: BackupJob,
+  board: ProgressBoard,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const repository = await createRepository(
+    tools.openStore(job.repository),
+    { encryption: job.repository.encryption, random: tools.random, now: tools.clock.now() },
+    signal,
+  );
+  const committed = await findVmPoint(repository, job.vm.vmId, job.pointId, signal);
+  if (committed !== undefined) return resultOfCommitted(repository, committed, signal);
+
+  const parents = new ParentPoints(repository, job.vm.vmId, signal);
+  const parallel = Math.min(PARALLEL_DISKS_MAX, job.disks.length);
+  await using mover = tools.startMover(parallel);
+  const stop = new AbortController();
+  const inner = AbortSignal.any([signal, stop.signal]);
+  const moved = await mapBounded(job.disks, parallel, async (task) => {
+    try {
+      return await backUpDisk({ tools, job, repository, mover, parents, board }, task, inner);
+    } catch (error) {
+      // The point cannot be committed any more: the other disks need not be read to their end.
+      stop.abort(error);
+      throw error;
+    }
+  });
+  await commitVmPoint(
+    repository,
+    {
+      vmId: job.vm.vmId,
+      pointId: job.pointId,
+      takenAt: new Date(job.takenAt),
+      vm: jsonOf(job.vm),
+      disks: moved.map(({ task, reference }) => ({
+        lun: task.slot,
+        sizeBytes: task.sizeBytes,
+        diskPoint: reference,
+      })),
+      random: tools.random,
+      now: () => tools.clock.now(),
+    },
+    signal,
+  );
+  return { kind: "backup", pointId: job.pointId, disks: moved.map(({ result }) => result) };
+}
+
+interface BackupContext {
+  readonly tools: JobTools;
+  readonly job: BackupJob;
+  readonly repository: Repository;
+  readonly mover: Mover;
+  readonly parents: ParentPoints;
+  readonly board: ProgressBoard;
+}
+
+interface MovedDisk {
+  readonly task: BackupDiskTask;
+  readonly reference: DiskPointReference;
+  readonly result: BackupDiskResult;
+}
+
+async function backUpDisk(
+  { tools, job, repository, mover, parents, board }: BackupContext,
+  task: BackupDiskTask,
+  signal: AbortSignal,
+): Promise<MovedDisk> {
+  const startedMs = tools.clock.now().getTime();
+  const { diskId, sizeBytes } = task;
+  await using source = tools.diskData.openReader(task.sas);
+  const foundBytes = await source.readSizeBytes(signal);
+  if (foundBytes !== sizeBytes) throw wrongSize(task, foundBytes);
+  const parent =
+    task.base === undefined ? undefined : await parents.find(task.base.parentPointId, diskId);
+
+  let stats: Pick<DiskPointStats, "readBytes" | "storedBytes"> = { readBytes: 0, storedBytes: 0 };
+  const show = (doneBytes: number): void => {
+    const { readBytes, storedBytes } = stats;
+    board.set({ diskId, doneBytes, totalBytes: sizeBytes, readBytes, storedBytes });
+  };
+  const position = trackPosition(source, show);
+  show(0);
+  const written = await mover.backupDisk(
+    {
+      repository,
+      diskId,
+      pointId: job.pointId,
+      reader: position.reader,
+      sampleCount: job.unchangedSampleCount,
+      ...(task.base !== undefined &&
+        parent !== undefined && { since: { parent, previousSas: task.base.sas } }),
+      onProgress: (news) => {
+        stats = news;
+        show(position.doneBytes());
+      },
+    },
+    signal,
+  );
+  stats = written.stats;
+  show(sizeBytes);
+  const durationMs = tools.clock.now().getTime() - startedMs;
+  const reason = reasonOf(task, parent, written);
+  return { task, reference: written.reference, result: resultOf(written, reason, durationMs) };
+}
+
+/** VM points that incrementals build on, each read once. */
+class ParentPoints {
+  readonly #repository: Repository;
+  readonly #vmId: string;
+  readonly #signal: AbortSignal;
+  readonly #known = new Map<string, Promise<VmPoint | undefined>>();
+
+  constructor(repository: Repository, vmId: string, signal: AbortSignal) {
+    this.#repository = repository;
+    this.#vmId = vmId;
+    this.#signal = signal;
+  }
+
+  /** Undefined when the point or the disk in it is not there (any more): then everything is read. */
+  async find(pointId: string, diskId: string): Promise<DiskPointReference | undefined> {
+    const reading =
+      this.#known.get(pointId) ??
+      findVmPoint(this.#repository, this.#vmId, pointId, this.#signal, "damaged-is-missing");
+    this.#known.set(pointId, reading);
+    const point = await reading;
+    return point?.disks.find(({ diskPoint }) => diskPoint.diskId === diskId)?.diskPoint;
+  }
+}
+
+async function findVmPoint(
+  repository: Repository,
+  vmId: string,
+  pointId: string,
+  signal: AbortSignal,
+  damage: "damaged-is-missing" | "damaged-is-an-error" = "damaged-is-an-error",
+): Promise<VmPoint | undefined> {
+  try {
+    return await readVmPoint(repository, vmId, pointId, signal);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "VmPointNotFound") return undefined;
+    // A new full heals what a damaged parent would break.
+    if (code === "RepositoryDamaged" && damage === "damaged-is-missing") return undefined;
+    throw error;
+  }
+}
+
+/** The point was committed by an earlier dispatch of this job whose answer got lost. */
+async function resultOfCommitted(
+  repository: Repository,
+  point: VmPoint,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const disks: BackupDiskResult[] = [];
+  for (const { diskPoint } of point.disks) {
+    const { diskId, sequence } = diskPoint;
+    const { manifest } = await readDiskPoint(repository, diskId, sequence, signal);
+    disks.push(resultOf({ manifest, ...manifest }, "was committed before", 0));
+  }
+  return { kind: "backup", pointId: point.pointId, disks };
+}
+
+function resultOf(
+  written: Pick<BackedUpDisk, "manifest" | "kind" | "stats" | "changeHintWrong">,
+  reason: string,
+  durationMs: number,
+): BackupDiskResult {
+  const { readBytes, changedBytes, storedBytes, zeroBytes, unchangedBytes } = written.stats;
+  return {
+    diskId: written.manifest.diskId,
+    kind: written.kind,
+    reason,
+    sizeBytes: written.manifest.sizeBytes,
+    readBytes,
+    changedBytes,
+    storedBytes,
+    zeroBytes,
+    unchangedBytes,
+    durationMs,
+    warnings: written.changeHintWrong
+      ? ["Blocks that Azure listed as unchanged had changed. The whole disk was read."]
+      : [],
+  };
+}
+
+function reasonOf(
+  task: BackupDiskTask,
+  parent: DiskPointReference | undefined,
+  written: BackedUpDisk,
+): string {
+  if (written.alreadyCommitted) return "was committed before";
+  if (written.kind === "incremental") return "changes since the parent point";
+  if (task.base === undefined) return "no base to compare with";
+  if (parent === undefined) return "the parent point is not in the repository";
+  switch (written.fullReason) {
+    case "change-hint-wrong":
+      return "change hint was wrong";
+    case "parent-unreadable":
+      return "the parent point cannot be read";
+    case "diff-unavailable":
+      return "Azure gave no list of changes";
+    case "asked-for":
+    case undefined:
+      return "a full was asked for";
+  }
+}
+
+function wrongSize(task: BackupDiskTask, foundBytes: number): HoldfastError {
+  return new HoldfastError(
+    "DiskSizeMismatch",
+    `Disk ${task.name} has ${foundBytes} bytes in its snapshot, ${task.sizeBytes} were expected. The VM changed while it was backed up; run the backup again.`,
+    { context: { diskId: task.diskId } },
+  );
+}
+
+/** Undefined fields have no place in the manifest. */
+function jsonOf(vm: BackupJob["vm"]): VmPoint["vm"] {
+  return JSON.parse(JSON.stringify(vm)) as VmPoint["vm"];
+}

@@ -1,0 +1,25 @@
+import type { BlobStore } from "#core/ports/blob-store.ts";
+import type { DiskData } from "#core/ports/disk-data.ts";
+import type { RepositoryTarget } from "#core/protocol/job.ts";
+import type { DataMover } from "../data-mover/data-mover.ts";
+import type { Clock } from "../clock.ts";
+
+/** The part of the data mover that jobs need. */
+export type Mover = Pick<DataMover, "backupDisk" | "restoreDisk"> & AsyncDisposable;
+
+/** What jobs are done with; made by the composition root, or by a test. */
+export interface JobTools {
+  readonly openStore: (target: RepositoryTarget) => BlobStore;
+  readonly diskData: DiskData;
+  /** @param diskCount disks that will be moved at the same time: they share its memory */
+  readonly startMover: (diskCount: number) => Mover;
+  /** Cryptographically strong bytes. */
+  readonly random: (byteCount: number) => Uint8Array;
+  readonly clock: Clock;
+}
+
+/**
+ * Disks of one job that are moved at the same time. The mover divides a fixed budget among them, so
+ * that the agent stays below 400 MiB whatever their number and size is (`data-mover.ts`).
+ */
+export const PARALLEL_DISKS_MAX = 8;

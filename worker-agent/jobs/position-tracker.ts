@@ -1,0 +1,42 @@
+import type { DiskDataReader, DiskRange } from "#core/ports/disk-data.ts";
+
+export interface PositionTracker {
+  /** Passes everything on and notes how far the lists of ranges were consumed. */
+  readonly reader: DiskDataReader;
+  /** Bytes from the beginning of the disk that were looked at: ranges are listed ascending. */
+  doneBytes(): number;
+}
+
+/**
+ * Progress of a disk as a position in it. The amount of data is not known before the lists end, and
+ * collecting them first would take memory in proportion to the disk.
+ */
+export function trackPosition(
+  source: DiskDataReader,
+  onMoved: (doneBytes: number) => void,
+): PositionTracker {
+  let doneBytes = 0;
+
+  async function* noted<Range extends DiskRange>(
+    ranges: AsyncIterable<Range>,
+  ): AsyncGenerator<Range, void, undefined> {
+    doneBytes = 0;
+    for await (const range of ranges) {
+      yield range;
+      // Control comes back when the range has been taken over.
+      doneBytes = range.offsetBytes + range.lengthBytes;
+      onMoved(doneBytes);
+    }
+  }
+
+  return {
+    doneBytes: () => doneBytes,
+    reader: {
+      readSizeBytes: (signal) => source.readSizeBytes(signal),
+      read: (range, signal) => source.read(range, signal),
+      listAllocated: (signal) => noted(source.listAllocated(signal)),
+      listChanged: (previousSas, signal) => noted(source.listChanged(previousSas, signal)),
+      [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
+    },
+  };
+}

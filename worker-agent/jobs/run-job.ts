@@ -1,0 +1,24 @@
+import { unreachable } from "#core/lib/assert.ts";
+import type { Job } from "#core/protocol/job.ts";
+import type { JobResult } from "#core/protocol/worker-event.ts";
+import type { ProgressBoard } from "../progress-board.ts";
+import { runBackup } from "./backup.ts";
+import type { JobTools } from "./job-tools.ts";
+import { runRestore } from "./restore.ts";
+
+/** Does one job to its end. Errors are `HoldfastError`s of the store, the disks or the repository. */
+export function runJob(
+  tools: JobTools,
+  job: Job,
+  board: ProgressBoard,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  switch (job.kind) {
+    case "backup":
+      return runBackup(tools, job, board, signal);
+    case "restore":
+      return runRestore(tools, job, board, signal);
+    default:
+      return unreachable(job);
+  }
+}
