@@ -3,7 +3,7 @@ import type { ChangedRange } from "#core/ports/disk-data.ts";
 import type { PageList } from "./page-list-parser.ts";
 
 /** Half open, in bytes of the disk. */
-export interface ListingWindow {
+interface ListingWindow {
   readonly from: number;
   readonly to: number;
 }

@@ -1,11 +1,11 @@
 import { DiskServiceError, invalidParameter, notAllowed } from "./disk-errors.ts";
 
 /** Azure's limits on disks, snapshots and their SAS; sources in facts.md. */
-export const maxLiveSasPerFamily = 5;
-export const maxSnapshotsPerWindow = 7;
+const maxLiveSasPerFamily = 5;
+const maxSnapshotsPerWindow = 7;
 export const snapshotWindowMs = 5 * 60 * 1000;
-export const maxSnapshotsPerDisk = 500;
-export const maxGrantSeconds = 60 * 24 * 60 * 60;
+const maxSnapshotsPerDisk = 500;
+const maxGrantSeconds = 60 * 24 * 60 * 60;
 /** No diff between snapshots that a growth over this size lies between. */
 export const diffGrowthBoundaryBytes = 4 * 1024 ** 4;
 const maxDiskSizeBytes = 32767 * 1024 ** 3;

@@ -10,7 +10,7 @@
  * and snapshots have separate name spaces. Whatever Azure would refuse is thrown as `DiskServiceError`
  * with Azure's error code and HTTP status. All state lives under one directory and survives a kill.
  */
-import type { DiskServiceError } from "./disk-errors.ts";
+import { DiskServiceError } from "./disk-errors.ts";
 import type { ResourceCounters } from "./resource-counters.ts";
 
 export type ResourceKind = "disk" | "snapshot";
@@ -137,5 +137,5 @@ export interface DiskServiceOptions {
 
 /** Narrows an error that Azure would answer with `statusCode` and `code`. */
 export function isDiskServiceError(error: unknown): error is DiskServiceError {
-  return error instanceof Error && error.name === "DiskServiceError";
+  return error instanceof DiskServiceError;
 }

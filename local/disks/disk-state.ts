@@ -135,6 +135,8 @@ export class DiskState {
 
   /** After a deletion: joins or removes layers that no disk and no snapshot points at. */
   async collectLayers(): Promise<void> {
+    // Joining writes into layers of what was deleted: first the catalogue must forget it for good.
+    await this.#save();
     const owners = [...this.disks.values(), ...this.snapshots.values()];
     const { replaced, obsolete } = await this.layers.collect(
       new Set(owners.map((owner) => owner.layerId)),

@@ -2,7 +2,7 @@ import { sectorSizeBytes, type SectorRange } from "./sector-map.ts";
 import { StorageError } from "./storage-error.ts";
 
 /** Azure lists at most this many ranges in one answer (Get Page Ranges, `maxresults`). */
-export const maxRangesPerPage = 10_000;
+const maxRangesPerPage = 10_000;
 
 export function parseMaxResults(text: string | null): number {
   if (text === null) return maxRangesPerPage;
@@ -18,7 +18,7 @@ export function parseMaxResults(text: string | null): number {
 }
 
 /** A marker names the first byte that was not listed; opaque to clients. */
-export function encodeMarker(offsetBytes: number): string {
+function encodeMarker(offsetBytes: number): string {
   return Buffer.from(`next=${offsetBytes}`).toString("base64url");
 }
 

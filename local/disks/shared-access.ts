@@ -5,7 +5,7 @@ import type { GrantedAccess } from "./disk-service.ts";
  * SAS of managed disks: a service SAS that names a stored policy (`si`), as Azure's do, so that
  * permissions and expiry stand on the server and a revoked grant is dead at once.
  */
-export const sasVersion = "2018-03-28";
+const sasVersion = "2018-03-28";
 
 export interface SignedGrant {
   readonly path: string;

@@ -16,7 +16,7 @@ import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-
 export const mebibyte = 1024 * 1024;
 
 /** A certificate for 127.0.0.1 that signs itself, so that it is its own authority. */
-export async function makeLoopbackCertificate(): Promise<{ key: string; cert: string }> {
+async function makeLoopbackCertificate(): Promise<{ key: string; cert: string }> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned({
@@ -35,7 +35,7 @@ export async function makeLoopbackCertificate(): Promise<{ key: string; cert: st
 }
 
 /** A clock that tests move. */
-export class TestClock {
+class TestClock {
   #nowMs = Date.parse("2026-11-22T00:00:00Z");
   readonly now = (): Date => new Date(this.#nowMs);
   advanceSeconds(seconds: number): void {

@@ -159,14 +159,17 @@ async function run(steps: readonly Step[], directory: string): Promise<void> {
 
 it("keeps every snapshot's bytes and exact diffs through writes, copies, deletions, restarts", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 30 }), async (steps) => {
-      const directory = await mkdtemp(join(tmpdir(), "disk-history-"));
-      try {
-        await run(steps, directory);
-      } finally {
-        await rm(directory, { recursive: true, force: true });
-      }
-    }),
-    { numRuns: 60 },
+    fc.asyncProperty(
+      fc.array(step, { minLength: 15, maxLength: 40, size: "max" }),
+      async (steps) => {
+        const directory = await mkdtemp(join(tmpdir(), "disk-history-"));
+        try {
+          await run(steps, directory);
+        } finally {
+          await rm(directory, { recursive: true, force: true });
+        }
+      },
+    ),
+    { numRuns: 50 },
   );
 });
