@@ -72,10 +72,10 @@ export type VmClaim = z.infer<typeof vmClaimSchema>;
 
 /** `2026-11-22T01:30:00.000Z` → `20261122T013000Z`: sorts by time, safe in every name. */
 export function slotKey(slot: Date): string {
-  return `${slot
+  return slot
     .toISOString()
     .replace(/\.\d+Z$/, "Z")
-    .replaceAll(/[-:]/g, "")}`;
+    .replaceAll(/[-:]/g, "");
 }
 
 /** Id of session and orchestration of one VM's backup. Two policies may share a slot. */

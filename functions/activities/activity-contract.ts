@@ -1,0 +1,86 @@
+import type { z } from "zod";
+import type { Outcome } from "#core/model/outcome.ts";
+import type { ACTIVITY_INPUTS } from "./activity-inputs.ts";
+
+/**
+ * Activities: thin steps of the orchestrations. Each parses its input, makes its calls, and answers
+ * a small outcome. They run at least once, so each finds its own traces and can be repeated. Inputs
+ * and answers rest in the history: never a SAS, a secret or a large object.
+ */
+export type ActivityName = keyof typeof ACTIVITY_INPUTS;
+export type ActivityInput<Name extends ActivityName> = z.infer<(typeof ACTIVITY_INPUTS)[Name]>;
+
+/** What is polled: ready, or what it waits for. Failure is an error of the outcome. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly waitingFor?: string;
+}
+
+type Nothing = Record<string, never>;
+
+/** Value of each activity's outcome. */
+export interface ActivityValues {
+  "claim-backup": { readonly claimed: boolean; readonly reason?: string };
+  "capture-vm": { readonly location: string; readonly diskCount: number };
+  "start-snapshots": { readonly snapshotCount: number };
+  "read-snapshots": Readiness;
+  "plan-region": Readiness & {
+    readonly actions: readonly {
+      readonly kind: "create-network" | "create-staging-account";
+      readonly reason: string;
+    }[];
+  };
+  "execute-region-action": Nothing;
+  "plan-backup": { readonly fullCount: number; readonly incrementalCount: number };
+  "index-restore-point": { readonly pointId: string; readonly warningCount: number };
+  "clean-snapshots": { readonly deletedCount: number; readonly keptCount: number };
+  "delete-session-snapshots": { readonly deletedCount: number };
+  "close-session": Nothing;
+  "append-log": Nothing;
+  "register-worker": Nothing;
+  "start-worker-nic": Nothing;
+  "read-worker-nic": Readiness;
+  "start-worker-vm": Nothing;
+  "read-worker-vm": Readiness;
+  "install-agent": Nothing;
+  "read-install": Readiness;
+  "read-worker": Readiness;
+  "start-worker-removal": Nothing;
+  "finish-worker-removal": Readiness;
+  "dispatch-job": { readonly sent: boolean };
+  "read-job-state": JobStateAnswer;
+  "revoke-grants": { readonly revokedCount: number };
+  "plan-restore": { readonly location: string; readonly diskCount: number };
+  "start-restore-disks": Nothing;
+  "read-restore-disks": Readiness;
+  "start-restore-nics": Nothing;
+  "read-restore-nics": Readiness;
+  "start-restore-vm": Nothing;
+  "read-restore-vm": Readiness;
+  "index-restore": Nothing;
+  "delete-restored": Readiness;
+  "choose-vms": { readonly count: number; readonly maxConcurrentVms: number };
+  "read-policy-target": {
+    readonly vmId: string;
+    readonly vmResourceId: string;
+    readonly vmName: string;
+    readonly repositoryId: string;
+  };
+  "list-workers": { readonly regions: readonly { location: string; workerIds: string[] }[] };
+  "sweep-grants": { readonly revokedCount: number };
+  "sweep-snapshots": { readonly deletedCount: number };
+}
+
+export type JobStateAnswer =
+  | { readonly state: "running"; readonly silentSeconds: number }
+  | { readonly state: "succeeded" }
+  | {
+      readonly state: "failed";
+      readonly error: {
+        readonly code: string;
+        readonly message: string;
+        readonly retry: "never" | "backoff";
+      };
+    };
+
+export type ActivityOutcome<Name extends ActivityName> = Outcome<ActivityValues[Name]>;

@@ -1,0 +1,54 @@
+import * as backupPoints from "./backup-points.ts";
+import * as jobs from "./jobs.ts";
+import * as policies from "./policies.ts";
+import * as regions from "./regions.ts";
+import * as restores from "./restores.ts";
+import * as sessions from "./sessions.ts";
+import * as snapshots from "./snapshots.ts";
+import * as sweeps from "./sweeps.ts";
+import * as workers from "./workers.ts";
+import type { ActivityName } from "./activity-contract.ts";
+import type { ActivityDefinition } from "./define-activity.ts";
+
+/** Every activity by its name: the compiler refuses one that is missing or wrongly named. */
+export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<Name> } = {
+  "claim-backup": sessions.claimBackup,
+  "capture-vm": snapshots.captureVm,
+  "start-snapshots": snapshots.startSnapshots,
+  "read-snapshots": snapshots.readSnapshots,
+  "plan-region": regions.planRegionOf,
+  "execute-region-action": regions.executeRegionAction,
+  "plan-backup": backupPoints.planBackupOfJob,
+  "index-restore-point": backupPoints.indexRestorePoint,
+  "clean-snapshots": snapshots.cleanSnapshots,
+  "delete-session-snapshots": snapshots.deleteSessionSnapshots,
+  "close-session": sessions.closeSession,
+  "append-log": sessions.appendLog,
+  "register-worker": workers.registerWorker,
+  "start-worker-nic": workers.startWorkerNic,
+  "read-worker-nic": workers.readWorkerNic,
+  "start-worker-vm": workers.startWorkerVm,
+  "read-worker-vm": workers.readWorkerVm,
+  "install-agent": workers.installAgent,
+  "read-install": workers.readInstall,
+  "read-worker": workers.readWorker,
+  "start-worker-removal": workers.startWorkerRemoval,
+  "finish-worker-removal": workers.finishWorkerRemoval,
+  "dispatch-job": jobs.dispatchJob,
+  "read-job-state": jobs.readJobState,
+  "revoke-grants": jobs.revokeGrants,
+  "plan-restore": restores.planRestoreOf,
+  "start-restore-disks": restores.startRestoreDisks,
+  "read-restore-disks": restores.readRestoreDisks,
+  "start-restore-nics": restores.startRestoreNics,
+  "read-restore-nics": restores.readRestoreNics,
+  "start-restore-vm": restores.startRestoreVm,
+  "read-restore-vm": restores.readRestoreVm,
+  "index-restore": restores.indexRestore,
+  "delete-restored": restores.deleteRestored,
+  "choose-vms": policies.chooseVmsOfPolicy,
+  "read-policy-target": policies.readPolicyTarget,
+  "list-workers": sweeps.listWorkers,
+  "sweep-grants": sweeps.sweepGrants,
+  "sweep-snapshots": sweeps.sweepSnapshots,
+};

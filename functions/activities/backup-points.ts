@@ -1,0 +1,125 @@
+import { HoldfastError } from "#core/lib/errors.ts";
+import { mapBounded } from "#core/lib/bounded-pool.ts";
+import { planBackup, type SnapshotFacts } from "#core/backup/plan-backup.ts";
+import { latestPointIn } from "#core/backup/plan-snapshot-cleanup.ts";
+import type { SnapshotState } from "#core/ports/compute.ts";
+import type { AppContext } from "../app-context.ts";
+import { defineActivity } from "./define-activity.ts";
+import { getBackupJob, listPointsOfVm } from "./snapshots.ts";
+
+/** Planning a backup before its job, and indexing its restore point after it. */
+const CALLS_AT_ONCE = 8;
+
+function factsOf(state: SnapshotState): SnapshotFacts {
+  const { snapshotId, familyId, sourceDiskUniqueId, sizeBytes } = state;
+  return { snapshotId, familyId, sourceDiskUniqueId, sizeBytes };
+}
+
+async function getSnapshot(context: AppContext, snapshotId: string): Promise<SnapshotFacts> {
+  const state = await context.compute.readSnapshot(snapshotId);
+  if (state === undefined)
+    throw new HoldfastError("SnapshotNotFound", `${snapshotId} was deleted during the backup.`);
+  return factsOf(state);
+}
+
+export const planBackupOfJob = defineActivity("plan-backup", async (context, input) => {
+  const { records, compute } = context;
+  const { spec } = await getBackupJob(context, input.jobId);
+  const points = await listPointsOfVm(context, spec.vm.vmId);
+  const parent = latestPointIn(
+    spec.repositoryId,
+    points.filter((point) => point.pointId !== spec.pointId),
+  );
+  const disks = await mapBounded(spec.disks, CALLS_AT_ONCE, async (disk) => {
+    const before = parent?.disks.find((each) => each.diskId === disk.diskId)?.snapshot;
+    const base = before === undefined ? undefined : await compute.readSnapshot(before.snapshotId);
+    return {
+      diskId: disk.diskId,
+      name: disk.name,
+      sizeBytes: disk.sizeBytes,
+      snapshot: await getSnapshot(context, disk.snapshotId),
+      baseSnapshot: base?.provisioning === "succeeded" ? factsOf(base) : undefined,
+    };
+  });
+  const plans = planBackup({ forceFull: input.forceFull, parent, disks });
+  const facts = new Map(disks.map((disk) => [disk.diskId, disk.snapshot]));
+  const planned = spec.disks.map(({ base: _previous, ...disk }) => {
+    const plan = plans.find((each) => each.diskId === disk.diskId);
+    const snapshot = facts.get(disk.diskId);
+    return {
+      ...disk,
+      // The bytes to protect are those of the snapshot: the disk may have grown since.
+      sizeBytes: snapshot?.sizeBytes ?? disk.sizeBytes,
+      reason: plan?.reason ?? disk.reason,
+      ...(snapshot?.familyId === undefined ? {} : { familyId: snapshot.familyId }),
+      ...(snapshot?.sourceDiskUniqueId === undefined
+        ? {}
+        : { sourceDiskUniqueId: snapshot.sourceDiskUniqueId }),
+      ...(plan?.base === undefined ? {} : { base: plan.base }),
+    };
+  });
+  await records.jobs.update(input.jobId, (job) =>
+    job.state === "prepared" && job.spec.kind === "backup"
+      ? { ...job, spec: { ...job.spec, disks: planned } }
+      : undefined,
+  );
+  await records.sessions.update(input.jobId, (session) => ({
+    ...session,
+    plan: plans.map(({ diskId, name, kind, reason }) => ({ diskId, name, kind, reason })),
+  }));
+  const fullCount = plans.filter((plan) => plan.kind === "full").length;
+  return { fullCount, incrementalCount: plans.length - fullCount };
+});
+
+/** The point is restorable since the worker wrote its manifest; this row makes it findable. */
+export const indexRestorePoint = defineActivity("index-restore-point", async (context, input) => {
+  const { records } = context;
+  const { spec, result, sessionId } = await getBackupJob(context, input.jobId);
+  if (result?.kind !== "backup" || result.pointId !== spec.pointId)
+    throw new HoldfastError("ResultMissing", `Job '${input.jobId}' reported no restore point.`);
+  const disks = spec.disks.map((disk) => {
+    const done = result.disks.find((each) => each.diskId === disk.diskId);
+    if (done === undefined)
+      throw new HoldfastError("ResultMissing", `The worker reported nothing of ${disk.name}.`);
+    const { kind, reason, readBytes, storedBytes, changedBytes, durationMs, warnings } = done;
+    return {
+      diskId: disk.diskId,
+      name: disk.name,
+      slot: disk.slot,
+      sizeBytes: disk.sizeBytes,
+      kind,
+      reason,
+      readBytes,
+      storedBytes,
+      changedBytes,
+      durationMs,
+      warnings,
+      snapshot: {
+        snapshotId: disk.snapshotId,
+        ...(disk.familyId === undefined ? {} : { familyId: disk.familyId }),
+        ...(disk.sourceDiskUniqueId === undefined
+          ? {}
+          : { sourceDiskUniqueId: disk.sourceDiskUniqueId }),
+      },
+    };
+  });
+  await records.points.insert(spec.pointId, {
+    pointId: spec.pointId,
+    vmId: spec.vm.vmId,
+    vmName: spec.vm.name,
+    repositoryId: spec.repositoryId,
+    sessionId,
+    ...(input.policyId === undefined ? {} : { policyId: input.policyId }),
+    takenAt: spec.takenAt,
+    state: "available",
+    vm: spec.vm,
+    disks,
+  });
+  await records.sessions.update(sessionId, (session) => ({
+    ...session,
+    restorePointId: spec.pointId,
+    backupDisks: result.disks,
+  }));
+  const warningCount = result.disks.reduce((count, disk) => count + disk.warnings.length, 0);
+  return { pointId: spec.pointId, warningCount };
+});

@@ -1,0 +1,188 @@
+import { createHash } from "node:crypto";
+import { HoldfastError } from "#core/lib/errors.ts";
+import { mapBounded } from "#core/lib/bounded-pool.ts";
+import type { JobRecord } from "#core/model/job-record.ts";
+import {
+  INLINE_SEALED_BYTES_MAX,
+  PROTOCOL_VERSION,
+  type Job,
+  type JobMessage,
+  type RepositoryTarget,
+} from "#core/protocol/job.ts";
+import { sealJob } from "#core/protocol/sealing.ts";
+import { secretKey } from "../config.ts";
+import type { AppContext } from "../app-context.ts";
+import { defineActivity } from "./define-activity.ts";
+import { jobBlobPrefix } from "./workers.ts";
+
+/** Dispatch of a job, what became of it, and the end of its grants. */
+const GRANTS_AT_ONCE = 5;
+/** Blocks called unchanged that a worker reads again and compares, per incremental disk. */
+const UNCHANGED_SAMPLE_COUNT = 64;
+/** Longest time that Azure keeps a queue message that names no other. */
+const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
+
+type Grant = (resourceId: string, access: "Read" | "Write") => Promise<string>;
+
+/** The ledger's row is there before the SAS is: whatever happens, it will be revoked. */
+function createGrants(context: AppContext, job: JobRecord, signal: AbortSignal): Grant {
+  const { records, compute, config, clock } = context;
+  return async (resourceId, access) => {
+    const { jobId, sessionId } = job;
+    const grantedAt = clock().toISOString();
+    await records.grants.put(grantId(jobId, resourceId), {
+      jobId,
+      sessionId,
+      resourceId,
+      access,
+      grantedAt,
+    });
+    return compute.grantAccess(resourceId, access, config.sasSeconds, signal);
+  };
+}
+
+function grantId(jobId: string, resourceId: string): string {
+  const digest = createHash("sha256").update(resourceId.toLowerCase()).digest("hex");
+  return `${jobId}~${digest.slice(0, 32)}`;
+}
+
+async function targetOf(context: AppContext, repositoryId: string): Promise<RepositoryTarget> {
+  const repository = await context.records.repositories.get(repositoryId);
+  const { blobServiceUrl, container, folder, encryption } = repository;
+  const target = { repositoryId, blobServiceUrl, container, folder };
+  if (encryption.kind === "none") return { ...target, encryption: { kind: "none" } };
+  const password = context.config.secrets.get(secretKey(encryption.secretName));
+  if (password === undefined)
+    throw new HoldfastError(
+      "SecretNotFound",
+      `The app has no secret '${encryption.secretName}' for repository '${repository.name}': add app setting HOLDFAST_SECRET_${secretKey(encryption.secretName)}.`,
+    );
+  return { ...target, encryption: { kind: "password", password } };
+}
+
+async function buildJob(
+  context: AppContext,
+  record: JobRecord,
+  attempt: number,
+  workerId: string,
+  grant: Grant,
+): Promise<Job> {
+  const { jobId, spec } = record;
+  const expiresAt = new Date(context.clock().getTime() + context.config.sasSeconds * 1000);
+  const common = {
+    version: PROTOCOL_VERSION,
+    jobId,
+    attempt,
+    workerId,
+    expiresAt: expiresAt.toISOString(),
+    repository: await targetOf(context, spec.repositoryId),
+  } as const;
+  if (spec.kind === "restore") {
+    const disks = await mapBounded(spec.disks, GRANTS_AT_ONCE, async (disk) => ({
+      diskId: disk.diskId,
+      sizeBytes: disk.sizeBytes,
+      sas: await grant(disk.targetDiskId, "Write"),
+    }));
+    return { ...common, kind: "restore", vmId: spec.vmId, pointId: spec.pointId, disks };
+  }
+  const disks = await mapBounded(spec.disks, GRANTS_AT_ONCE, async (disk) => ({
+    diskId: disk.diskId,
+    name: disk.name,
+    slot: disk.slot,
+    sizeBytes: disk.sizeBytes,
+    sas: await grant(disk.snapshotId, "Read"),
+    ...(disk.base === undefined
+      ? {}
+      : {
+          base: {
+            sas: await grant(disk.base.snapshotId, "Read"),
+            parentPointId: disk.base.parentPointId,
+          },
+        }),
+  }));
+  return {
+    ...common,
+    kind: "backup",
+    pointId: spec.pointId,
+    takenAt: spec.takenAt,
+    vm: spec.vm,
+    disks,
+    unchangedSampleCount: UNCHANGED_SAMPLE_COUNT,
+  };
+}
+
+export const dispatchJob = defineActivity("dispatch-job", async (context, input, signal) => {
+  const { records, staging, config, clock, events } = context;
+  const { jobId, attempt, workerId } = input;
+  const worker = await records.workers.get(workerId);
+  if (worker.publicKey === undefined)
+    throw new HoldfastError("WorkerNotEnrolled", `Worker ${workerId} has not enrolled.`, {
+      retry: "backoff",
+    });
+  const now = clock().toISOString();
+  const record = await records.jobs.update(jobId, (job) => {
+    if (job.attempt === attempt && job.sentAt !== undefined) return undefined;
+    const { sentAt: _sent, error: _error, finishedAt: _finished, ...rest } = job;
+    return { ...rest, state: "dispatched", attempt, workerId, dispatchedAt: now, progress: [] };
+  });
+  if (record === undefined) throw new HoldfastError("JobNotFound", `There is no job '${jobId}'.`);
+  if (record.sentAt !== undefined) return { sent: false };
+
+  const target = await records.repositories.get(record.spec.repositoryId);
+  await staging.ensureContainer(target.blobServiceUrl, target.container);
+  const grant = createGrants(context, record, signal);
+  const job = await buildJob(context, record, attempt, workerId, grant);
+  const sealed = await sealJob(job, worker.publicKey);
+  let message: JobMessage = { carrier: "inline", jobId, sealed };
+  if (sealed.length > INLINE_SEALED_BYTES_MAX) {
+    const blobName = `${jobBlobPrefix(workerId)}${jobId}-${attempt}`;
+    await staging.writeJobBlob(worker.blobServiceUrl, blobName, sealed);
+    message = { carrier: "blob", jobId, blobName };
+  }
+  await staging.sendMessage(
+    worker.queueServiceUrl,
+    worker.queueName,
+    JSON.stringify(message),
+    Math.min(config.sasSeconds, MESSAGE_SECONDS_MAX),
+  );
+  await records.jobs.update(jobId, (each) =>
+    each.attempt === attempt ? { ...each, sentAt: clock().toISOString() } : undefined,
+  );
+  events.jobDispatched({ jobId, attempt, workerId });
+  return { sent: true };
+});
+
+/** What the tables know of a dispatch; also says who wants to hear of its end. */
+export const readJobState = defineActivity("read-job-state", async (context, input) => {
+  const { records, clock } = context;
+  const { jobId, attempt, waiterInstanceId } = input;
+  const job = await records.jobs.update(jobId, (each) =>
+    each.waiterInstanceId === waiterInstanceId ? undefined : { ...each, waiterInstanceId },
+  );
+  if (job === undefined || job.attempt !== attempt)
+    throw new HoldfastError("JobSuperseded", `Dispatch ${attempt} of job '${jobId}' is over.`);
+  if (job.state === "succeeded") return { state: "succeeded" as const };
+  if (job.state === "failed") {
+    const unknown = { code: "Unexpected", message: "no reason given", retry: "never" } as const;
+    return { state: "failed" as const, error: job.error ?? unknown };
+  }
+  const worker = job.workerId === undefined ? undefined : await records.workers.read(job.workerId);
+  // A worker that was idle for long may take a while to say something of its new job.
+  const lastSign = [worker?.value.lastSeenAt, job.dispatchedAt]
+    .flatMap((each) => (each === undefined ? [] : [Date.parse(each)]))
+    .reduce((left, right) => Math.max(left, right), 0);
+  const silentSeconds = Math.max(0, Math.round((clock().getTime() - lastSign) / 1000));
+  return { state: "running" as const, silentSeconds };
+});
+
+export const revokeGrants = defineActivity("revoke-grants", async (context, { jobId }, signal) => {
+  const { records, compute } = context;
+  const open: { id: string; resourceId: string }[] = [];
+  for await (const { id, value } of records.grants.list({ prefix: `${jobId}~` }))
+    open.push({ id, resourceId: value.resourceId });
+  await mapBounded(open, GRANTS_AT_ONCE, async ({ id, resourceId }) => {
+    await compute.revokeAccess(resourceId, signal);
+    await records.grants.delete(id);
+  });
+  return { revokedCount: open.length };
+});

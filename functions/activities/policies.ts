@@ -1,0 +1,54 @@
+import { HoldfastError } from "#core/lib/errors.ts";
+import { chooseVms } from "#core/schedule/choose-vms.ts";
+import type { VmSummary } from "#core/model/vm-configuration.ts";
+import type { AppContext } from "../app-context.ts";
+import { defineActivity } from "./define-activity.ts";
+
+/** Steps of a policy's run. */
+export async function listVms(context: AppContext): Promise<VmSummary[]> {
+  const vms: VmSummary[] = [];
+  for (const subscriptionId of context.config.subscriptionIds) {
+    for await (const vm of context.compute.listVms(subscriptionId)) vms.push(vm);
+  }
+  return vms;
+}
+
+/** Opens the session of the run and keeps the chosen VMs in it. */
+export const chooseVmsOfPolicy = defineActivity("choose-vms", async (context, input) => {
+  const { records, clock } = context;
+  const { sessionId, policyId } = input;
+  const policy = await records.policies.get(policyId);
+  const known = await records.sessions.read(sessionId);
+  if (known !== undefined && known.value.targets !== undefined)
+    return { count: known.value.targets.length, maxConcurrentVms: policy.maxConcurrentVms };
+  const targets = chooseVms(policy.selection, await listVms(context)).flatMap((choice) =>
+    choice.covered && !isWorker(context, choice.vm)
+      ? [{ vmId: choice.vm.vmId, vmResourceId: choice.vm.resourceId, vmName: choice.vm.name }]
+      : [],
+  );
+  await records.sessions.insert(sessionId, {
+    sessionId,
+    type: "policy",
+    state: "running",
+    trigger: "schedule",
+    startedAt: clock().toISOString(),
+    policyId,
+    repositoryId: policy.repositoryId,
+    targets,
+  });
+  return { count: targets.length, maxConcurrentVms: policy.maxConcurrentVms };
+});
+
+/** Our own workers live in their own resource group; nobody backs them up. */
+export function isWorker(context: AppContext, vm: VmSummary): boolean {
+  const group = `${context.config.worker.resourceGroupId.toLowerCase()}/`;
+  return vm.resourceId.toLowerCase().startsWith(group);
+}
+
+export const readPolicyTarget = defineActivity("read-policy-target", async (context, input) => {
+  const session = await context.records.sessions.get(input.sessionId);
+  const target = session.targets?.[input.index];
+  if (target === undefined || session.repositoryId === undefined)
+    throw new HoldfastError("TargetNotFound", `Session '${input.sessionId}' has no such VM.`);
+  return { ...target, repositoryId: session.repositoryId };
+});

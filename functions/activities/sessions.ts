@@ -1,0 +1,93 @@
+import type { AppContext } from "../app-context.ts";
+import { defineActivity } from "./define-activity.ts";
+
+/** Claims, log and end of sessions. */
+export const claimBackup = defineActivity("claim-backup", async (context, input) => {
+  const { records, clock } = context;
+  const startedAt = clock().toISOString();
+  const { sessionId, vmId } = input;
+  await records.sessions.insert(sessionId, {
+    sessionId,
+    type: "backup",
+    state: "running",
+    trigger: input.trigger,
+    startedAt,
+    vmId,
+    vmName: input.vmName,
+    repositoryId: input.repositoryId,
+    jobId: sessionId,
+    ...(input.policyId === undefined ? {} : { policyId: input.policyId }),
+    ...(input.parentSessionId === undefined ? {} : { parentSessionId: input.parentSessionId }),
+  });
+  const session = await records.sessions.get(sessionId);
+  if (session.state !== "running")
+    return { claimed: false, reason: `the session ended as ${session.state} before` };
+  const holder = await claimVm(context, vmId, sessionId);
+  if (holder === sessionId) return { claimed: true };
+  return { claimed: false, reason: `session ${holder} is backing up this VM` };
+});
+
+/** Answers the session that holds the VM now: this one, or one that is still running. */
+async function claimVm(context: AppContext, vmId: string, sessionId: string): Promise<string> {
+  const { records, clock } = context;
+  const claim = { sessionId, claimedAt: clock().toISOString() };
+  if ((await records.vmClaims.insert(vmId, claim)) === "inserted") return sessionId;
+  const held = await records.vmClaims.read(vmId);
+  if (held === undefined) return claimVm(context, vmId, sessionId);
+  if (held.value.sessionId === sessionId) return sessionId;
+  const holder = await records.sessions.read(held.value.sessionId);
+  if (holder?.value.state === "running") return held.value.sessionId;
+  // The holder is over and did not give the claim back: it is taken over.
+  const taken = await records.vmClaims.put(vmId, claim, { ifVersion: held.version });
+  return taken === "written" ? sessionId : claimVm(context, vmId, sessionId);
+}
+
+/** Ends a session and gives back its VM. Only the first end counts. */
+export async function endSession(
+  context: AppContext,
+  sessionId: string,
+  end: {
+    readonly state: "succeeded" | "warning" | "failed" | "skipped";
+    readonly reason?: string | undefined;
+    readonly errorCode?: string | undefined;
+    readonly counts?: { succeeded: number; warning: number; failed: number; skipped: number };
+  },
+): Promise<void> {
+  const { records, clock, events } = context;
+  const endedAt = clock().toISOString();
+  const session = await records.sessions.update(sessionId, (before) =>
+    before.state === "running"
+      ? {
+          ...before,
+          state: end.state,
+          endedAt,
+          ...(end.reason === undefined ? {} : { reason: end.reason }),
+          ...(end.errorCode === undefined
+            ? {}
+            : { error: { code: end.errorCode, message: end.reason ?? end.errorCode } }),
+          ...(end.counts === undefined ? {} : { counts: end.counts }),
+        }
+      : undefined,
+  );
+  if (session?.vmId !== undefined) {
+    const held = await records.vmClaims.read(session.vmId);
+    if (held?.value.sessionId === sessionId) await records.vmClaims.delete(session.vmId);
+  }
+  events.sessionClosed({ sessionId, state: end.state, reason: end.reason });
+}
+
+export const closeSession = defineActivity("close-session", async (context, input) => {
+  const { sessionId, counts, ...end } = input;
+  await endSession(context, sessionId, { ...end, ...(counts === undefined ? {} : { counts }) });
+  return {};
+});
+
+/** Digits of the number that orders lines of the same instant. */
+const LOG_NUMBER_DIGITS = 6;
+
+export const appendLog = defineActivity("append-log", async (context, input) => {
+  const { sessionId, at, number, level, message } = input;
+  const id = `${at.replaceAll(/[-:]/g, "")}-${String(number).padStart(LOG_NUMBER_DIGITS, "0")}`;
+  await context.records.sessionLog(sessionId).insert(id, { at, level, message });
+  return {};
+});

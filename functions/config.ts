@@ -1,0 +1,141 @@
+import { z } from "zod";
+import { HoldfastError } from "#core/lib/errors.ts";
+import type { RunSettings } from "#core/model/run-settings.ts";
+
+/**
+ * Configuration: the app settings, read once at start-up and refused with the name of each setting
+ * that is wrong. Secrets are named, never shown.
+ */
+const seconds = (fallback: number): z.ZodType<number> =>
+  z.coerce.number().positive().max(604_800).default(fallback);
+const https = z.url({ protocol: /^https$/, error: "is no https address" });
+const resourceGroupId = z
+  .string()
+  .regex(/^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+$/i, "is no id of a resource group");
+const masterKey = z
+  .string()
+  .transform((text) => new Uint8Array(Buffer.from(text, "base64")))
+  .refine((bytes) => bytes.length === 32, "is not the base64 of 32 bytes");
+const list = z
+  .string()
+  .transform((text) => text.split(",").flatMap((each) => each.trim() || []))
+  .refine((entries) => entries.length > 0, "names nothing");
+
+const settingsSchema = z.object({
+  HOLDFAST_STORAGE__queueServiceUri: https,
+  HOLDFAST_STORAGE__tableServiceUri: https,
+  AZURE_CLIENT_ID: z.string().min(1).optional(),
+  HOLDFAST_CONTROL_PLANE_ID: z.guid(),
+  HOLDFAST_SUBSCRIPTION_IDS: list,
+  HOLDFAST_WORKER_RESOURCE_GROUP_ID: resourceGroupId,
+  HOLDFAST_WORKER_IDENTITY_ID: z.string().startsWith("/subscriptions/"),
+  HOLDFAST_WORKER_CLIENT_ID: z.string().min(1),
+  HOLDFAST_WORKER_VM_SIZE: z.string().min(1).default("Standard_F4s_v2"),
+  HOLDFAST_WORKER_IMAGE_URN: z.string().regex(/^[^:]+:[^:]+:[^:]+:[^:]+$/, "is no image URN"),
+  HOLDFAST_WORKERS_PER_REGION_MAX: z.coerce.number().int().min(1).max(100).default(5),
+  HOLDFAST_WORKER_IDLE_SECONDS: z.coerce.number().min(0).max(86_400).default(600),
+  HOLDFAST_HEARTBEAT_SECONDS: seconds(15),
+  HOLDFAST_WORKER_LOST_SECONDS: seconds(90),
+  HOLDFAST_JOB_DEADLINE_SECONDS: seconds(43_200),
+  HOLDFAST_POLL_SECONDS: seconds(10),
+  HOLDFAST_SAS_SECONDS: seconds(43_200),
+  HOLDFAST_MASTER_KEY: masterKey,
+  HOLDFAST_API_ISSUER: z.string().min(1),
+  HOLDFAST_API_AUDIENCE: z.string().min(1),
+  HOLDFAST_API_JWKS_URI: https,
+  HOLDFAST_RESOURCE_MANAGER_URL: https.default("https://management.azure.com"),
+  HOLDFAST_AGENT_BUNDLE: z.string().min(1).default("dist/worker-agent/holdfast-agent.tar.gz"),
+});
+
+export interface Config {
+  readonly queueServiceUrl: string;
+  readonly tableServiceUrl: string;
+  readonly clientId: string | undefined;
+  readonly controlPlaneId: string;
+  readonly subscriptionIds: readonly string[];
+  readonly resourceManagerUrl: string;
+  readonly worker: {
+    readonly resourceGroupId: string;
+    readonly identityResourceId: string;
+    readonly clientId: string;
+    readonly vmSize: string;
+    readonly imageUrn: string;
+    readonly heartbeatSeconds: number;
+  };
+  readonly run: RunSettings;
+  readonly sasSeconds: number;
+  readonly masterKey: Uint8Array;
+  /** Repository passwords by name, in the form of `secretKey`. */
+  readonly secrets: ReadonlyMap<string, string>;
+  readonly api: { readonly issuer: string; readonly audience: string; readonly jwksUrl: string };
+  readonly agentBundlePath: string;
+}
+
+const SECRET_PREFIX = "HOLDFAST_SECRET_";
+
+/** `backup-password` → `BACKUP_PASSWORD`: names of app settings hold no hyphens. */
+export function secretKey(name: string): string {
+  return name.toUpperCase().replaceAll("-", "_");
+}
+
+/** Throws `HoldfastError` code `InvalidConfiguration` that names every setting that is wrong. */
+export function loadConfig(env: Readonly<Record<string, string | undefined>>): Config {
+  const parsed = settingsSchema.safeParse(env);
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(
+      (issue) =>
+        `${issue.path.join(".")} ${env[String(issue.path[0])] === undefined ? "is missing" : issue.message}`,
+    );
+    throw new HoldfastError(
+      "InvalidConfiguration",
+      `The app settings are wrong: ${faults.join("; ")}. Correct them and restart the app.`,
+    );
+  }
+  const set = parsed.data;
+  if (set.HOLDFAST_WORKER_LOST_SECONDS <= set.HOLDFAST_HEARTBEAT_SECONDS)
+    throw new HoldfastError(
+      "InvalidConfiguration",
+      "The app settings are wrong: HOLDFAST_WORKER_LOST_SECONDS must be above HOLDFAST_HEARTBEAT_SECONDS.",
+    );
+  return {
+    queueServiceUrl: set.HOLDFAST_STORAGE__queueServiceUri,
+    tableServiceUrl: set.HOLDFAST_STORAGE__tableServiceUri,
+    clientId: set.AZURE_CLIENT_ID,
+    controlPlaneId: set.HOLDFAST_CONTROL_PLANE_ID,
+    subscriptionIds: set.HOLDFAST_SUBSCRIPTION_IDS,
+    resourceManagerUrl: set.HOLDFAST_RESOURCE_MANAGER_URL,
+    worker: {
+      resourceGroupId: set.HOLDFAST_WORKER_RESOURCE_GROUP_ID,
+      identityResourceId: set.HOLDFAST_WORKER_IDENTITY_ID,
+      clientId: set.HOLDFAST_WORKER_CLIENT_ID,
+      vmSize: set.HOLDFAST_WORKER_VM_SIZE,
+      imageUrn: set.HOLDFAST_WORKER_IMAGE_URN,
+      heartbeatSeconds: set.HOLDFAST_HEARTBEAT_SECONDS,
+    },
+    run: {
+      pollSeconds: set.HOLDFAST_POLL_SECONDS,
+      workerLostSeconds: set.HOLDFAST_WORKER_LOST_SECONDS,
+      jobDeadlineSeconds: set.HOLDFAST_JOB_DEADLINE_SECONDS,
+      workersPerRegionMax: set.HOLDFAST_WORKERS_PER_REGION_MAX,
+      workerIdleSeconds: set.HOLDFAST_WORKER_IDLE_SECONDS,
+    },
+    sasSeconds: set.HOLDFAST_SAS_SECONDS,
+    masterKey: set.HOLDFAST_MASTER_KEY,
+    secrets: secretsOf(env),
+    api: {
+      issuer: set.HOLDFAST_API_ISSUER,
+      audience: set.HOLDFAST_API_AUDIENCE,
+      jwksUrl: set.HOLDFAST_API_JWKS_URI,
+    },
+    agentBundlePath: set.HOLDFAST_AGENT_BUNDLE,
+  };
+}
+
+function secretsOf(env: Readonly<Record<string, string | undefined>>): Map<string, string> {
+  const secrets = new Map<string, string>();
+  for (const [name, value] of Object.entries(env)) {
+    if (name.startsWith(SECRET_PREFIX) && value !== undefined && value !== "")
+      secrets.set(secretKey(name.slice(SECRET_PREFIX.length)), value);
+  }
+  return secrets;
+}

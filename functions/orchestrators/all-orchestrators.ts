@@ -1,0 +1,19 @@
+import type { OrchestrationHandler } from "durable-functions";
+import { awaitJob } from "./await-job.ts";
+import { backupVm } from "./backup-vm.ts";
+import { ORCHESTRATORS, type OrchestratorName } from "./names.ts";
+import { policyLane, policyRun } from "./policy-run.ts";
+import { restoreVm } from "./restore-vm.ts";
+import { runWorkerJob } from "./run-worker-job.ts";
+import { sweep } from "./sweep.ts";
+
+/** Every orchestrator by its name. */
+export const ORCHESTRATOR_HANDLERS: Readonly<Record<OrchestratorName, OrchestrationHandler>> = {
+  [ORCHESTRATORS.policyRun]: policyRun,
+  [ORCHESTRATORS.policyLane]: policyLane,
+  [ORCHESTRATORS.backupVm]: backupVm,
+  [ORCHESTRATORS.restoreVm]: restoreVm,
+  [ORCHESTRATORS.runWorkerJob]: runWorkerJob,
+  [ORCHESTRATORS.awaitJob]: awaitJob,
+  [ORCHESTRATORS.sweep]: sweep,
+};

@@ -1,0 +1,19 @@
+/** Names of orchestrators, entities and events. They rest in histories: never rename one in use. */
+export const ORCHESTRATORS = {
+  policyRun: "policy-run",
+  policyLane: "policy-lane",
+  backupVm: "backup-vm",
+  restoreVm: "restore-vm",
+  runWorkerJob: "run-worker-job",
+  awaitJob: "await-job",
+  sweep: "sweep",
+} as const;
+export type OrchestratorName = (typeof ORCHESTRATORS)[keyof typeof ORCHESTRATORS];
+
+export const ENTITIES = { workerPool: "worker-pool", workList: "work-list" } as const;
+
+/** Raised when a job's result is in the tables; its payload says nothing that must be believed. */
+export const JOB_FINISHED_EVENT = "job-finished";
+
+/** There is one sweep at a time. */
+export const SWEEP_INSTANCE_ID = "sweep";
