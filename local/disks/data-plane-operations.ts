@@ -32,6 +32,8 @@ export interface BlobCall {
 }
 
 const maxPutPageBytes = 4 * 1024 * 1024;
+/** Bytes of one answer that may wait for the client, so that the file is read meanwhile. */
+const maxBufferedBytes = 2 * 1024 * 1024;
 const zeros = Buffer.alloc(1024 * 1024);
 
 export async function answerHead({ blob, response }: BlobCall): Promise<void> {
@@ -204,7 +206,7 @@ function* piecesOf(piece: { lengthBytes: number; bytes: Uint8Array | undefined }
 /** False when the client has gone. */
 async function send(response: ServerResponse, bytes: Uint8Array): Promise<boolean> {
   if (response.destroyed) return false;
-  if (response.write(bytes)) return true;
+  if (response.write(bytes) || response.writableLength < maxBufferedBytes) return true;
   const gone = new AbortController();
   const stop = (): void => gone.abort();
   response.once("close", stop);

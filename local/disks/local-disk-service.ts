@@ -5,12 +5,11 @@ import {
   invalidParameter,
   notAllowed,
 } from "./disk-errors.ts";
+import { grantAccess, revokeAccess, usableDisk } from "./disk-grants.ts";
 import type { DiskRecord, SnapshotRecord } from "./disk-catalogue.ts";
 import { describeDiskRecord, describeGrant, describeSnapshotRecord } from "./disk-descriptions.ts";
 import {
   checkDiskSize,
-  checkFamilyGrants,
-  checkGrantDuration,
   checkSnapshotCount,
   checkSnapshotRate,
   checkUploadSize,
@@ -29,7 +28,6 @@ import { DiskState } from "./disk-state.ts";
 import { exportImage, importImage, readImageSize } from "./raw-image.ts";
 import { emptyCounters, type ResourceCounters } from "./resource-counters.ts";
 import { sectorSizeBytes } from "./sector-map.ts";
-import { signSas } from "./shared-access.ts";
 
 const footerSizeBytes = 512;
 
@@ -98,7 +96,7 @@ export class LocalDiskService implements DiskService {
   async resizeDisk(diskId: string, sizeBytes: number): Promise<DiskDescription> {
     checkDiskSize(sizeBytes);
     return this.state.change(async () => {
-      const disk = this.#usableDisk(diskId);
+      const disk = usableDisk(this.state, diskId);
       if (this.state.liveGrant({ kind: "disk", id: diskId }) !== undefined) {
         throw new DiskServiceError(
           409,
@@ -129,7 +127,7 @@ export class LocalDiskService implements DiskService {
   }
 
   async guestRead(diskId: string, offsetBytes: number, lengthBytes: number): Promise<Uint8Array> {
-    const disk = this.#usableDisk(diskId);
+    const disk = usableDisk(this.state, diskId);
     checkGuestRange(disk, offsetBytes, lengthBytes);
     const bytes = new Uint8Array(lengthBytes);
     const end = offsetBytes + lengthBytes;
@@ -140,7 +138,7 @@ export class LocalDiskService implements DiskService {
   }
 
   assertAttachable(diskId: string): void {
-    this.#usableDisk(diskId);
+    usableDisk(this.state, diskId);
     if (this.state.liveGrant({ kind: "disk", id: diskId }) !== undefined) {
       throw activeSas("disk", diskId, "attaching it to a virtual machine");
     }
@@ -153,7 +151,7 @@ export class LocalDiskService implements DiskService {
   }): Promise<SnapshotDescription> {
     const { snapshotId, diskId, incremental = true } = options;
     return this.state.change(async () => {
-      const disk = this.#usableDisk(diskId);
+      const disk = usableDisk(this.state, diskId);
       if (this.state.snapshots.has(snapshotId)) throw conflict(`${snapshotId} exists already.`);
       if (incremental) this.#countSnapshot(disk);
       const frozenLayerId = disk.layerId;
@@ -200,40 +198,11 @@ export class LocalDiskService implements DiskService {
   async grantAccess(request: GrantRequest): Promise<{ accessSas: string; expiresAt: Date }> {
     const origin = this.dataPlaneOrigin;
     if (origin === undefined) throw new Error("start the data plane before granting access");
-    checkGrantDuration(request.durationSeconds);
-    return this.state.change(async () => {
-      const record = this.#grantable(request);
-      let grant = this.state.liveGrant(request);
-      if (grant !== undefined && grant.access !== request.access) {
-        throw activeSas(request.kind, request.id, `granting ${request.access} access`);
-      }
-      if (grant === undefined) {
-        const now = this.state.now();
-        grant = {
-          kind: request.kind,
-          id: request.id,
-          access: request.access,
-          identifier: this.state.newGuid(),
-          grantedAt: now.toISOString(),
-          expiresAt: new Date(now.getTime() + request.durationSeconds * 1000).toISOString(),
-        };
-        if (request.kind === "snapshot") this.#checkFamily(record);
-        this.state.putGrant(grant);
-      }
-      const path = `/${record.storeName}/${record.containerName}/abcd`;
-      const query = signSas(this.state.sasKey, { ...grant, path });
-      return { accessSas: `${origin}${path}?${query}`, expiresAt: new Date(grant.expiresAt) };
-    });
+    return grantAccess(this.state, origin, request);
   }
 
   async revokeAccess(key: ResourceKey): Promise<void> {
-    await this.state.change(async () => {
-      this.state.resource(key);
-      this.state.dropGrant(key);
-      if (key.kind !== "disk") return;
-      const { upload } = this.state.disk(key.id);
-      if (upload?.phase === "active") upload.phase = "ended";
-    });
+    await revokeAccess(this.state, key);
   }
 
   listGrants(): GrantDescription[] {
@@ -307,23 +276,8 @@ export class LocalDiskService implements DiskService {
     });
   }
 
-  /** A disk whose bytes are complete: not an upload that runs, waits or ended without its footer. */
-  #usableDisk(diskId: string): DiskRecord {
-    const disk = this.state.disk(diskId);
-    const { upload } = disk;
-    if (upload === null) return disk;
-    if (upload.phase !== "ended") {
-      const state = upload.phase === "offered" ? "ReadyToUpload" : "ActiveUpload";
-      throw notAllowed(`The disk ${diskId} is in the ${state} state: finish its upload first.`);
-    }
-    if (!upload.hasFooter) {
-      throw notAllowed(`The upload of disk ${diskId} ended without a valid VHD footer.`);
-    }
-    return disk;
-  }
-
   #writableByGuest(diskId: string, offsetBytes: number, lengthBytes: number): DiskRecord {
-    const disk = this.#usableDisk(diskId);
+    const disk = usableDisk(this.state, diskId);
     checkGuestRange(disk, offsetBytes, lengthBytes);
     if (this.state.liveGrant({ kind: "disk", id: diskId }) !== undefined) {
       throw activeSas("disk", diskId, "writing to it");
@@ -342,40 +296,6 @@ export class LocalDiskService implements DiskService {
     );
     checkSnapshotCount(disk.id, existing.length);
     disk.snapshotTimes = [...recent, new Date(now).toISOString()];
-  }
-
-  /** Checks that the resource may have such a grant, and begins an upload with its write grant. */
-  #grantable(request: GrantRequest): DiskRecord | SnapshotRecord {
-    const { kind, id, access } = request;
-    if (kind === "snapshot") {
-      if (access === "Write") throw invalidParameter(`Snapshot ${id} cannot be written.`);
-      return this.state.snapshot(id);
-    }
-    if (request.attachedToRunningVmId !== undefined) {
-      throw conflict(
-        `Access not permitted because disk ${id} is currently attached to running VM ` +
-          `${request.attachedToRunningVmId}.`,
-      );
-    }
-    if (access === "Read") return this.#usableDisk(id);
-    const disk = this.state.disk(id);
-    if (disk.upload === null || disk.upload.phase === "ended") {
-      throw notAllowed(`Write access to disk ${id} needs the ReadyToUpload or ActiveUpload state.`);
-    }
-    disk.upload.phase = "active";
-    return disk;
-  }
-
-  #checkFamily(record: DiskRecord | SnapshotRecord): void {
-    const { familyId } = record;
-    if (familyId === null) return;
-    const live = this.state
-      .liveGrants()
-      .filter(
-        ({ kind, id }) =>
-          kind === "snapshot" && this.state.snapshots.get(id)?.familyId === familyId,
-      );
-    checkFamilyGrants(familyId, live.length);
   }
 }
 
