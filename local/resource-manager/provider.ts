@@ -58,6 +58,8 @@ export interface ProviderContext {
   readonly locations: readonly string[];
   /** True while an operation on this resource runs. */
   readonly isBusy: (id: string) => boolean;
+  /** How private endpoints may point at a full type; undefined: they may not. */
+  readonly privateLinkOf: (fullType: string) => PrivateLinkTarget | undefined;
 }
 
 export interface RequestContext extends ProviderContext {
@@ -243,6 +245,8 @@ export interface ResourceType {
  */
 export interface PrivateLinkTarget {
   readonly groupIds: readonly string[];
+  /** Public host names that the endpoint takes over, e.g. `account.blob.core.windows.net`. */
+  hostNames?(target: Resource, groupId: string): readonly string[];
   /** Refusal when the target takes no further connection. */
   checkConnection?(target: Resource, resources: ResourceStore): ArmError | undefined;
 }

@@ -19,7 +19,7 @@ import { FrontDoor } from "./front-door.ts";
 import { startHttpFront } from "./http-front.ts";
 import type { JsonValue } from "./json.ts";
 import { Operations, operationSchema, type Operation, type OperationTiming } from "./operations.ts";
-import type { ProviderContext, Resource, ResourceProvider } from "./provider.ts";
+import type { PrivateLinkTarget, ProviderContext, Resource, ResourceProvider } from "./provider.ts";
 import { parseResourceId } from "./resource-id.ts";
 import { withProvisioningState } from "./resource-rendering.ts";
 import { ResourceTable, resourceSchema } from "./resource-table.ts";
@@ -140,6 +140,7 @@ function buildCore(options: ResourceManagerOptions): RunningCore {
     newGuid: () => randomUUID(),
     locations: options.locations ?? defaultLocations,
     isBusy: (id) => operations.runningOn(id) !== undefined,
+    privateLinkOf: (fullType) => privateLinkOf(options.providers, fullType),
   };
   const core: RunningCore = {
     file,
@@ -194,6 +195,17 @@ function settle(core: Core, operation: Operation): void {
   const type = parsed === undefined ? undefined : typeOfResource(core, parsed);
   if (type?.definition.hasProvisioningState === false) return;
   core.resources.put(current.id, { body: withProvisioningState(current.body, operation.status) });
+}
+
+function privateLinkOf(
+  providers: readonly ResourceProvider[],
+  fullType: string,
+): PrivateLinkTarget | undefined {
+  const wanted = fullType.toLowerCase();
+  for (const { namespace, types } of providers)
+    for (const { type, privateLink } of types)
+      if (`${namespace}/${type}`.toLowerCase() === wanted) return privateLink;
+  return undefined;
 }
 
 function removeSystemPrincipal(principals: Principals, resource: Resource): void {
