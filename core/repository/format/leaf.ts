@@ -59,7 +59,8 @@ export function encodeLeaf(leaf: Leaf): Buffer {
       (entry.frameNumber - expected.frameNumber) >>> 0,
       at.frame + position * 4,
     );
-    const offset = (entry.offsetBytes - expected.offsetBytes + UINT48) % UINT48;
+    const delta = (entry.offsetBytes - expected.offsetBytes) % UINT48;
+    const offset = delta < 0 ? delta + UINT48 : delta;
     columns.writeUIntLE(offset, at.offset + position * 6, 6);
     columns.writeUInt32LE(entry.storedBytes, at.stored + position * 4);
     hashes.set(entry.hash, position * HASH_BYTES);

@@ -42,10 +42,10 @@ export async function* planRuns(
 ): AsyncGenerator<BlockRun> {
   const joiner = new RunJoiner(maxRunBlocks);
   let block: BlockUnderPlan | undefined;
-  let previousOffsetBytes = 0;
+  const order = new RangeOrder();
   for await (const given of ranges) {
-    const range = clip(given, shape.sizeBytes, previousOffsetBytes);
-    previousOffsetBytes = given.offsetBytes;
+    order.check(given);
+    const range = clip(given, shape.sizeBytes);
     if (range === undefined) continue;
     const lastBlock = Math.floor((range.endBytes - 1) / shape.blockBytes);
     let number = Math.floor(range.startBytes / shape.blockBytes);
@@ -66,26 +66,37 @@ export async function* planRuns(
 }
 
 function clip(
-  range: ChangedRange,
+  { offsetBytes, lengthBytes }: ChangedRange,
   sizeBytes: number,
-  previousOffsetBytes: number,
 ): { readonly startBytes: number; readonly endBytes: number } | undefined {
-  const { offsetBytes, lengthBytes } = range;
-  const isSound =
-    Number.isSafeInteger(offsetBytes) &&
-    Number.isSafeInteger(lengthBytes) &&
-    lengthBytes >= 0 &&
-    offsetBytes >= previousOffsetBytes;
-  if (!isSound) {
-    throw new HoldfastError(
-      "InvalidRangeList",
-      `The list of ranges is not ascending at offset ${offsetBytes}, length ${lengthBytes}. ` +
-        "Read the whole disk instead.",
-      { context: { offsetBytes, lengthBytes } },
-    );
-  }
   const endBytes = Math.min(offsetBytes + lengthBytes, sizeBytes);
   return endBytes > offsetBytes ? { startBytes: offsetBytes, endBytes } : undefined;
+}
+
+/** Refuses a list that would be misread: blocks are decided as the list goes by. */
+class RangeOrder {
+  #previousOffsetBytes = 0;
+  readonly #endBytes = { data: 0, clear: 0 };
+
+  check({ kind, offsetBytes, lengthBytes }: ChangedRange): void {
+    const otherKind = kind === "data" ? "clear" : "data";
+    const isSound =
+      Number.isSafeInteger(offsetBytes) &&
+      Number.isSafeInteger(lengthBytes) &&
+      lengthBytes >= 0 &&
+      offsetBytes >= this.#previousOffsetBytes &&
+      offsetBytes >= this.#endBytes[otherKind];
+    if (!isSound) {
+      throw new HoldfastError(
+        "InvalidRangeList",
+        `The list of ranges is not ascending at offset ${offsetBytes}, length ${lengthBytes}. ` +
+          "Read the whole disk instead.",
+        { context: { offsetBytes, lengthBytes } },
+      );
+    }
+    this.#previousOffsetBytes = offsetBytes;
+    this.#endBytes[kind] = Math.max(this.#endBytes[kind], offsetBytes + lengthBytes);
+  }
 }
 
 /** Collects what the ranges say about one block. */

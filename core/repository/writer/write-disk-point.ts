@@ -32,6 +32,7 @@ import { MapBuilder } from "./map-builder.ts";
 import { PackWriter, type DataKey } from "./pack-writer.ts";
 import { asChanges, blockCountOf, planRuns, type DiskShape } from "./plan-runs.ts";
 import { PredecessorPacks } from "./predecessor-packs.ts";
+import { withGrownTail } from "./grown-tail.ts";
 import { ChangeHintWrong, RunPipeline, type ReadsDisk } from "./run-pipeline.ts";
 
 /** Which parts of the disk to look at. Iterables are asked for anew by each try. */
@@ -298,25 +299,6 @@ async function* runsOf({ options, parent, mode }: Attempt, shape: DiskShape, lim
     options.random,
   );
   yield* withSamples(planRuns(changed, shape, maxRunBlocks), samples);
-}
-
-/** The short last block of a disk that has grown is read again: its length is another now. */
-async function* withGrownTail(
-  changed: AsyncIterable<ChangedRange>,
-  oldSizeBytes: number,
-  shape: DiskShape,
-): AsyncGenerator<ChangedRange> {
-  const isShort = oldSizeBytes % shape.blockBytes !== 0 && oldSizeBytes < shape.sizeBytes;
-  const tail: ChangedRange = { kind: "data", offsetBytes: oldSizeBytes - 512, lengthBytes: 512 };
-  let isTailDue = isShort;
-  for await (const range of changed) {
-    if (isTailDue && range.offsetBytes > tail.offsetBytes) {
-      yield tail;
-      isTailDue = false;
-    }
-    yield range;
-  }
-  if (isTailDue) yield tail;
 }
 
 interface Draft {
