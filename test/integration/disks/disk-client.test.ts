@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { open, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { createDiskData } from "#azure/disk/disk-data.ts";
 import type { ChangedRange, DiskData, DiskRange } from "#core/ports/disk-data.ts";
@@ -227,6 +229,45 @@ describe("failures", () => {
     await using it = strict.openReader(await snapshot("s1"));
     expect(await codeOfFailure(it.readSizeBytes(signal))).toBe("DiskUnreachable");
   });
+});
+
+it("carries a 2 TiB sparse disk from an image over a snapshot into a new disk and out", async () => {
+  const size = 2 * 1024 ** 4;
+  const extents = [0, 1024 ** 4 - mebibyte, size - 3 * mebibyte];
+  const bytes = pattern(3 * mebibyte, 8);
+  const image = await open(join(stack.directory, "in.raw"), "w");
+  await image.truncate(size);
+  for (const offset of extents) await image.write(bytes, 0, bytes.byteLength, offset);
+  await image.close();
+  const imported = join(stack.directory, "in.raw");
+  await stack.service.importDisk({ id: "large", file: imported });
+  await stack.service.createSnapshot({ snapshotId: "s1", diskId: "large" });
+  await stack.service.createUploadDisk({ id: "up", uploadSizeBytes: size + 512 });
+  const key = { kind: "disk", id: "up" } as const;
+  const write = { ...key, access: "Write", durationSeconds: 3600 } as const;
+  {
+    await using reader = data.openReader(await grant("s1"));
+    await using writer = data.openWriter((await stack.service.grantAccess(write)).accessSas, size);
+    const ranges = await collect(reader.listAllocated(signal));
+    expect(ranges.map(({ offsetBytes }) => offsetBytes)).toEqual(extents);
+    for (const range of ranges) {
+      await writer.write(range.offsetBytes, await reader.read(range, signal), signal);
+    }
+    await writer.finish(signal);
+  }
+  await stack.service.revokeAccess(key);
+  expect(stack.service.countersOf({ kind: "snapshot", id: "s1" }).readBytes).toBe(9 * mebibyte);
+  const out = join(stack.directory, "out.raw");
+  await stack.service.exportToFile({ source: key, file: out });
+  expect((await stat(out)).size).toBe(size);
+  expect((await stat(out)).blocks * 512).toBeLessThan(10 * mebibyte);
+  const exported = await open(out, "r");
+  const found = new Uint8Array(bytes.byteLength);
+  for (const offset of extents) {
+    await exported.read(found, 0, found.byteLength, offset);
+    expect(Buffer.compare(found, bytes)).toBe(0);
+  }
+  await exported.close();
 });
 
 it("goes on with the same bytes and grants after a restart of the simulated Azure", async () => {

@@ -16,7 +16,7 @@ import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-
 export const mebibyte = 1024 * 1024;
 
 /** A certificate for 127.0.0.1 that signs itself, so that it is its own authority. */
-async function makeLoopbackCertificate(): Promise<{ key: string; cert: string }> {
+export async function makeLoopbackCertificate(): Promise<{ key: string; cert: string }> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
   const certificate = await X509CertificateGenerator.createSelfSigned({
