@@ -17,8 +17,8 @@ import { buildWhenStale, readIfThere, root, sha256 } from "./stale-build.mjs";
 
 const toolFolder = join(root, "node_modules", ".bin");
 const installStamp = join(root, "node_modules", ".holdfast-install");
-/** zstd in node:zlib, TypeScript without flags, tls.setDefaultCACertificates. */
-const oldestNode = { major: 22, minor: 19 };
+/** TypeScript and `await using` without flags, tls.setDefaultCACertificates. */
+const oldestNode = { major: 24, minor: 5 };
 
 function fail(message) {
   console.error(`bootstrap: ${message}`);

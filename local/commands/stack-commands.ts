@@ -22,7 +22,7 @@ export const stackCommands: readonly Command[] = [
     summary:
       "Starts the simulated Azure with the product in it.\n" +
       "--detach: in the background; returns when everything answers.\n" +
-      "--port-base: first of eight ports in a row; free ones are found without it.",
+      "--port-base: first of nine ports in a row; free ones are found without it.",
     options: { detach: { type: "boolean" }, "port-base": { type: "string" } },
     run: (context) => (context.options["detach"] === true ? detach(context) : stayUp(context)),
   },

@@ -13,8 +13,9 @@ export interface AppEnvironment {
   /** For the host's own storage: the one place with a connection string, as in Azure's own samples. */
   readonly hostStorageConnectionString: string;
   readonly resourceManagerUrl: string;
-  /** App Service's token endpoint. */
+  /** App Service's token endpoint, and the secret that it asks for. */
   readonly identityEndpoint: string;
+  readonly identityHeader: string;
   readonly apiIssuer: string;
   readonly apiKeySetUrl: string;
   /** PEM file that every client of the stack trusts. */
@@ -56,7 +57,7 @@ export function appSettings(environment: AppEnvironment): Record<string, string>
     HOLDFAST_SCHEDULE_TICK: "*/10 * * * * *",
     HOLDFAST_SWEEP_TICK: "*/10 * * * * *",
     IDENTITY_ENDPOINT: environment.identityEndpoint,
-    IDENTITY_HEADER: secrets.identityHeader,
+    IDENTITY_HEADER: environment.identityHeader,
     NODE_EXTRA_CA_CERTS: environment.authorityFile,
   };
 }

@@ -10,8 +10,9 @@ const tags = z.record(z.string(), z.string());
 export const stackAddressesSchema = z.object({
   api: z.string(),
   resourceManager: z.string(),
-  identity: z.string(),
-  disks: z.string(),
+  /** Issuer of tokens for the API. */
+  issuer: z.string(),
+  blob: z.string(),
 });
 export type StackAddresses = z.infer<typeof stackAddressesSchema>;
 

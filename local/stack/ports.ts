@@ -11,6 +11,9 @@ const portsSchema = z.object({
   api: z.number(),
   control: z.number(),
   resourceManager: z.number(),
+  /** Tenant's keys, for who validates tokens. */
+  tenant: z.number(),
+  /** Token endpoint of the app's managed identity. */
   identity: z.number(),
   disks: z.number(),
   blob: z.number(),

@@ -10,8 +10,6 @@ const secretsSchema = z.object({
   masterKey: z.string(),
   /** Password of repositories that name the secret `local`. */
   repositoryPassword: z.string(),
-  /** What the app sends to its token endpoint, as App Service wants it. */
-  identityHeader: z.string(),
 });
 export type StackSecrets = z.infer<typeof secretsSchema>;
 
@@ -31,7 +29,6 @@ export async function ensureSecrets(stateDirectory: string): Promise<StackSecret
     controlPlaneId: randomUUID(),
     masterKey: randomBytes(keySizeBytes).toString("base64"),
     repositoryPassword: randomBytes(keySizeBytes).toString("base64url"),
-    identityHeader: randomUUID(),
   };
   await writeFile(file, JSON.stringify(secrets, undefined, 2), { mode: 0o600 });
   return secrets;

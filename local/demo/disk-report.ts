@@ -1,0 +1,28 @@
+import type { RestorePoint } from "#core/model/restore-point.ts";
+import { formatSize, formatTable } from "#local/commands/table.ts";
+
+/** A table with one row for each disk of each restore point. */
+export function describePoints(points: readonly RestorePoint[]): string {
+  const right = { align: "right" } as const;
+  const columns = [
+    { title: "VM" },
+    { title: "DISK" },
+    { title: "SIZE", ...right },
+    { title: "BACKUP" },
+    { title: "READ", ...right },
+    { title: "STORED", ...right },
+    { title: "TIME", ...right },
+  ];
+  const rows = points.flatMap(({ vmName, disks }) =>
+    disks.map((disk) => [
+      vmName,
+      disk.name,
+      formatSize(disk.sizeBytes),
+      disk.kind,
+      formatSize(disk.readBytes),
+      formatSize(disk.storedBytes),
+      `${(disk.durationMs / 1000).toFixed(1)} s`,
+    ]),
+  );
+  return formatTable(columns, rows);
+}

@@ -1,0 +1,51 @@
+/** What the demo says while it runs: steps with their duration, and progress below the running one. */
+export interface NarrationOutput {
+  readonly isTerminal: boolean;
+  readonly columns: number;
+  readonly write: (text: string) => void;
+}
+
+/** Without a terminal a line of progress is printed at most this often. */
+const plainProgressIntervalMs = 3000;
+const eraseLine = "\r\u001b[2K";
+
+export class Narration {
+  readonly #output: NarrationOutput;
+  #progress = "";
+  #printedAtMs = 0;
+
+  constructor(output: NarrationOutput) {
+    this.#output = output;
+  }
+
+  say(line: string): void {
+    this.#clear();
+    this.#output.write(`${line}\n`);
+  }
+
+  /** Replaces the line of progress; on a plain output it is printed when it changed, now and then. */
+  progress(line: string): void {
+    if (line === this.#progress) return;
+    this.#progress = line;
+    if (this.#output.isTerminal) {
+      this.#output.write(`${eraseLine}${line.slice(0, this.#output.columns - 1)}`);
+    } else if (performance.now() - this.#printedAtMs >= plainProgressIntervalMs) {
+      this.#printedAtMs = performance.now();
+      this.#output.write(`${line}\n`);
+    }
+  }
+
+  /** Runs a step and says how long it took. */
+  async step<Result>(title: string, work: () => Promise<Result>): Promise<Result> {
+    const startedAtMs = performance.now();
+    this.say(`\n${title}`);
+    const result = await work();
+    this.say(`  done in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
+    return result;
+  }
+
+  #clear(): void {
+    if (this.#output.isTerminal && this.#progress !== "") this.#output.write(eraseLine);
+    this.#progress = "";
+  }
+}

@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { sessionSchema } from "#core/model/session.ts";
+import { diskProgressSchema } from "#core/protocol/worker-event.ts";
+import { formatSize } from "#local/commands/table.ts";
+import type { ApiClient } from "#local/stack/api-client.ts";
+
+/** Sessions as the API shows them, watched until they end. */
+export const shownSessionSchema = sessionSchema.extend({
+  progress: z.array(diskProgressSchema).optional(),
+});
+export type ShownSession = z.infer<typeof shownSessionSchema>;
+
+const pollMs = 500;
+
+export interface WatchOptions {
+  readonly api: ApiClient;
+  readonly timeoutMs: number;
+  readonly onProgress?: (line: string) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Waits for the first session that `isWanted` and was started at `since` or later. */
+export async function waitForSession(
+  isWanted: (session: ShownSession) => boolean,
+  options: WatchOptions & { readonly waitingFor: string },
+): Promise<ShownSession> {
+  const startedMs = performance.now();
+  for (;;) {
+    const sessions = await options.api.list("/sessions", shownSessionSchema);
+    const found = sessions.find(isWanted);
+    if (found !== undefined) return found;
+    const waitedMs = performance.now() - startedMs;
+    if (waitedMs > options.timeoutMs) throw new Error(`There is no ${options.waitingFor}.`);
+    options.onProgress?.(`  waiting for ${options.waitingFor} (${Math.round(waitedMs / 1000)} s)`);
+    await pause(options.signal);
+  }
+}
+
+/** Waits for the end of a session; a session that did not succeed is an error with its reason. */
+export async function waitForEnd(sessionId: string, options: WatchOptions): Promise<ShownSession> {
+  const deadlineMs = performance.now() + options.timeoutMs;
+  for (;;) {
+    const session = await readSession(options.api, sessionId);
+    if (session.state !== "running") {
+      if (session.state === "succeeded") return session;
+      throw new Error(`Session ${sessionId} ${session.state}: ${session.reason ?? "no reason"}`);
+    }
+    if (performance.now() > deadlineMs) throw new Error(`Session ${sessionId} does not end.`);
+    options.onProgress?.(await describeProgress(options.api, session));
+    await pause(options.signal);
+  }
+}
+
+export async function readSession(api: ApiClient, sessionId: string): Promise<ShownSession> {
+  return api.call("GET", `/sessions/${encodeURIComponent(sessionId)}`, {
+    answer: shownSessionSchema,
+  });
+}
+
+/** Sessions that a policy's session started. */
+export async function childrenOf(api: ApiClient, sessionId: string): Promise<ShownSession[]> {
+  const sessions = await api.list("/sessions", shownSessionSchema);
+  return sessions.filter(({ parentSessionId }) => parentSessionId === sessionId);
+}
+
+/** One line for a session and, for a policy's, for all that it started. */
+async function describeProgress(api: ApiClient, session: ShownSession): Promise<string> {
+  const parts = session.type === "policy" ? await childrenOf(api, session.sessionId) : [session];
+  const shown = await Promise.all(parts.map((part) => readSession(api, part.sessionId)));
+  if (shown.length === 0) return "  starting";
+  return `  ${shown.map(describeOne).join("   ")}`;
+}
+
+function describeOne({ vmName, state, progress }: ShownSession): string {
+  const name = vmName ?? "restore";
+  if (state !== "running") return `${name} ${state}`;
+  if (progress === undefined || progress.length === 0) return `${name} preparing`;
+  const sum = (field: "doneBytes" | "totalBytes" | "readBytes" | "storedBytes") =>
+    progress.reduce((total, disk) => total + disk[field], 0);
+  const share = Math.floor((100 * sum("doneBytes")) / Math.max(1, sum("totalBytes")));
+  const read = formatSize(sum("readBytes"));
+  return `${name} ${share} % (read ${read}, stored ${formatSize(sum("storedBytes"))})`;
+}
+
+async function pause(signal: AbortSignal | undefined): Promise<void> {
+  await new Promise((resolve) => setTimeout(resolve, pollMs));
+  signal?.throwIfAborted();
+}

@@ -1,0 +1,148 @@
+/**
+ * The simulated Azure of one stack, without the product: storage, disks, identity, Resource Manager
+ * and the hosts of virtual machines, started in the order in which they need each other.
+ */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { startDiskDataPlane, type DiskDataPlane } from "#local/disks/data-plane.ts";
+import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-service.ts";
+import { startInstanceMetadataEndpoint } from "#local/identity/instance-metadata-endpoint.ts";
+import { startOpenIdServer, type OpenIdServer } from "#local/identity/openid-server.ts";
+import { PrincipalRegistry } from "#local/identity/principal-registry.ts";
+import type { Principal } from "#local/identity/principals.ts";
+import { openTokenService, type TokenService } from "#local/identity/token-service.ts";
+import { createComputeProvider } from "#local/resource-manager/compute/compute-provider.ts";
+import { managedIdentityProvider } from "#local/resource-manager/managed-identity/provider.ts";
+import { networkProvider } from "#local/resource-manager/network/provider.ts";
+import { storageProvider } from "#local/resource-manager/storage/provider.ts";
+import {
+  startResourceManager,
+  type ResourceManager,
+} from "#local/resource-manager/resource-manager.ts";
+import { AzuriteBackend } from "#local/storage/azurite-backend.ts";
+import type { ServerTls } from "#local/tls/authority.ts";
+import { openVmHost, type VmHost } from "#local/vm-host/vm-host.ts";
+import { ArmClient } from "./arm-client.ts";
+import { subscriptionId } from "./deployment.ts";
+import type { StackPorts } from "./ports.ts";
+
+export interface CloudOptions {
+  readonly stateDirectory: string;
+  readonly logDirectory: string;
+  readonly ports: StackPorts;
+  readonly tls: ServerTls;
+}
+
+export interface Cloud extends AsyncDisposable {
+  readonly storage: AzuriteBackend;
+  readonly disks: LocalDiskService;
+  readonly dataPlane: DiskDataPlane;
+  readonly principals: PrincipalRegistry;
+  readonly tokens: TokenService;
+  readonly tenant: OpenIdServer;
+  readonly vmHost: VmHost;
+  readonly resourceManager: ResourceManager;
+  /** Requests as the operator, who owns the subscription. */
+  readonly arm: ArmClient;
+  readonly operator: Principal;
+  /** Lets Resource Manager import a disk from this `file:` URI. */
+  readonly offerFile: (uri: string) => void;
+}
+
+const armAudience = "https://management.azure.com";
+const operatorName = "Local operator";
+const host = "127.0.0.1";
+
+export async function startCloud(options: CloudOptions): Promise<Cloud> {
+  const { stateDirectory, ports, tls } = options;
+  await using parts = new AsyncDisposableStack();
+  const storage = await AzuriteBackend.start({
+    stateDirectory: join(stateDirectory, "storage"),
+    logFile: join(options.logDirectory, "storage.log"),
+    ports,
+    tls: { certificateFile: tls.certificatePath, keyFile: tls.keyPath },
+  });
+  parts.defer(() => storage.stop());
+
+  const disks = await openDiskService({
+    stateDirectory: join(stateDirectory, "disks"),
+    now: () => new Date(),
+    random: (byteCount) => randomBytes(byteCount),
+  });
+  parts.defer(() => disks.close());
+  const dataPlane = await startDiskDataPlane({
+    service: disks,
+    key: tls.key,
+    cert: tls.certificate,
+    host,
+    port: ports.disks,
+  });
+  parts.defer(() => dataPlane.close());
+
+  const tokens = await openTokenService({ path: join(stateDirectory, "tenant.json") });
+  const principals = parts.use(new PrincipalRegistry(join(stateDirectory, "principals.json")));
+  const operator = ensureOperator(principals);
+  const tenant = parts.use(await startOpenIdServer(tokens, { host, port: ports.tenant, tls }));
+
+  const vmHost = await openVmHost({
+    stateDirectory: join(stateDirectory, "machines"),
+    trustedCertificatesFile: tls.caPath,
+  });
+  const compute = createComputeProvider({
+    disks,
+    host: vmHost,
+    openMetadata: (vm, port) => startInstanceMetadataEndpoint({ tokens, vm, host, port }),
+  });
+  const resourceManager = parts.use(
+    await startResourceManager({
+      stateDirectory,
+      listen: { host, port: ports.resourceManager, tls },
+      tokens,
+      principals,
+      subscriptions: [{ subscriptionId, displayName: "Local subscription" }],
+      providers: [
+        compute,
+        networkProvider,
+        storageProvider({ backend: storage }),
+        managedIdentityProvider,
+      ],
+    }),
+  );
+  const running = parts.move();
+  return {
+    storage,
+    disks,
+    dataPlane,
+    principals,
+    tokens,
+    tenant,
+    vmHost,
+    resourceManager,
+    arm: operatorClient(resourceManager, { operator, tokens }),
+    operator,
+    offerFile: (uri) => compute.offerFile(uri),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function ensureOperator(principals: PrincipalRegistry): Principal {
+  return (
+    principals.list().find(({ displayName }) => displayName === operatorName) ??
+    principals.create({ kind: "User", displayName: operatorName })
+  );
+}
+
+/** A client that owns the subscription. */
+function operatorClient(
+  resourceManager: ResourceManager,
+  { operator, tokens }: { operator: Principal; tokens: TokenService },
+): ArmClient {
+  const { objectId, clientId } = operator;
+  const scope = `/subscriptions/${subscriptionId}`;
+  resourceManager.assignRole({ principalId: objectId, role: "Owner", scope });
+  const request = { oid: objectId, appId: clientId, audience: armAudience };
+  return new ArmClient({
+    endpoint: resourceManager.endpoint,
+    readToken: async () => (await tokens.issueToken(request)).token,
+  });
+}

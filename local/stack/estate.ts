@@ -1,0 +1,298 @@
+/**
+ * The sample estate: virtual machines made from images, what their guests write, and what exists.
+ * Requests go through Resource Manager like anyone's; only bytes (a guest's writes, an export to a
+ * file) are asked of the disk service.
+ */
+import { open, stat, truncate } from "node:fs/promises";
+import { pathToFileURL } from "node:url";
+import { z } from "zod";
+import type { DiskService, ResourceKey } from "#local/disks/disk-service.ts";
+import type { ArmClient } from "./arm-client.ts";
+import type { DiskRow, VerbInput, VmRow } from "./control-protocol.ts";
+import { ensureSampleSubnet, type Deployment } from "./deployment.ts";
+
+const computeApiVersion = "2026-04-01";
+const diskApiVersion = "2026-03-02";
+const networkApiVersion = "2024-05-01";
+const sampleVmSize = "Standard_B2s";
+const sectorSizeBytes = 512;
+const copySizeBytes = 4 * 1024 * 1024;
+
+/** Exact size of the image that a disk was made of: disks are whole sectors, images need not be. */
+export const imageSizeTag = "image-size-bytes";
+
+export interface EstateOptions {
+  readonly arm: ArmClient;
+  readonly deployment: Deployment;
+  readonly disks: DiskService;
+  /** Lets Resource Manager import this `file:` URI. */
+  readonly offerFile: (uri: string) => void;
+}
+
+const tagsSchema = z.record(z.string(), z.string()).default({});
+const diskSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  location: z.string(),
+  managedBy: z.string().optional(),
+  tags: tagsSchema,
+  properties: z.object({ diskSizeBytes: z.number().default(0), diskState: z.string() }),
+});
+type Disk = z.infer<typeof diskSchema>;
+
+const diskReferenceSchema = z.object({ managedDisk: z.object({ id: z.string() }).optional() });
+const vmSchema = z.object({
+  id: z.string(),
+  name: z.string(),
+  location: z.string(),
+  tags: tagsSchema,
+  properties: z.object({
+    vmId: z.string(),
+    provisioningState: z.string(),
+    storageProfile: z.object({
+      osDisk: diskReferenceSchema,
+      dataDisks: z.array(diskReferenceSchema.extend({ lun: z.number() })).default([]),
+    }),
+    networkProfile: z
+      .object({ networkInterfaces: z.array(z.object({ id: z.string() })).default([]) })
+      .default({ networkInterfaces: [] }),
+  }),
+});
+type Vm = z.infer<typeof vmSchema>;
+
+export class Estate {
+  readonly #options: EstateOptions;
+
+  constructor(options: EstateOptions) {
+    this.#options = options;
+  }
+
+  async createVm(wanted: VerbInput<"createVm">): Promise<VmRow> {
+    const existing = (await this.#vms()).find((vm) => vm.name === wanted.name);
+    if (existing !== undefined) throw new Error(`There is a VM ${wanted.name} already.`);
+    const nicId = await this.#createNic(wanted);
+    const osDiskId = await this.#importDisk(wanted, `${wanted.name}-os`, wanted.osDisk);
+    const dataDiskIds: string[] = [];
+    for (const [lun, file] of wanted.dataDisks.entries()) {
+      dataDiskIds.push(await this.#importDisk(wanted, `${wanted.name}-data-${lun}`, file));
+    }
+    const attached = { createOption: "Attach", deleteOption: "Delete" };
+    await this.#put(this.#id(`Microsoft.Compute/virtualMachines/${wanted.name}`), {
+      apiVersion: computeApiVersion,
+      body: {
+        location: wanted.region,
+        tags: wanted.tags,
+        properties: {
+          hardwareProfile: { vmSize: sampleVmSize },
+          storageProfile: {
+            osDisk: {
+              ...attached,
+              osType: "Linux",
+              caching: "ReadWrite",
+              managedDisk: { id: osDiskId },
+            },
+            dataDisks: dataDiskIds.map((id, lun) => ({
+              ...attached,
+              lun,
+              caching: "ReadOnly",
+              managedDisk: { id },
+            })),
+          },
+          networkProfile: {
+            networkInterfaces: [
+              { id: nicId, properties: { deleteOption: "Delete", primary: true } },
+            ],
+          },
+        },
+      },
+    });
+    return this.#readVm(wanted.name);
+  }
+
+  async deleteVm(name: string): Promise<void> {
+    const vm = (await this.#vms()).find((candidate) => candidate.name === name);
+    if (vm === undefined) throw new Error(`There is no VM ${name}.`);
+    const { arm } = this.#options;
+    const diskIds = diskIdsOf(vm);
+    await arm.request({ method: "DELETE", path: vm.id, apiVersion: computeApiVersion });
+    // What was not created with `deleteOption: Delete` is left, e.g. disks of restored machines.
+    const left = new Set((await this.#disks()).map(({ id }) => id.toLowerCase()));
+    for (const id of diskIds.filter((candidate) => left.has(candidate.toLowerCase()))) {
+      await arm.request({ method: "DELETE", path: id, apiVersion: diskApiVersion });
+    }
+    for (const { id } of vm.properties.networkProfile.networkInterfaces) {
+      await arm.request({ method: "DELETE", path: id, apiVersion: networkApiVersion });
+    }
+  }
+
+  async listVms(): Promise<VmRow[]> {
+    const disks = await this.#disks();
+    return (await this.#vms()).map((vm) => rowOf(vm, disks));
+  }
+
+  async listDisks(): Promise<DiskRow[]> {
+    return (await this.#disks()).map((disk) => ({
+      name: disk.name,
+      resourceId: disk.id,
+      region: disk.location,
+      sizeBytes: disk.properties.diskSizeBytes,
+      state: disk.properties.diskState,
+      vm: disk.managedBy?.slice(disk.managedBy.lastIndexOf("/") + 1),
+    }));
+  }
+
+  /** Writes a file's bytes as a guest does: whole sectors, the rest of the last ones kept. */
+  async writeDisk(wanted: VerbInput<"writeDisk">): Promise<{ writtenBytes: number }> {
+    const id = (await this.#findDisk(wanted.disk)).id.toLowerCase();
+    const { disks } = this.#options;
+    const handle = await open(wanted.file, "r");
+    let writtenBytes = 0;
+    try {
+      const piece = Buffer.alloc(copySizeBytes);
+      for (;;) {
+        const { bytesRead } = await handle.read(piece, 0, copySizeBytes, writtenBytes);
+        if (bytesRead === 0) return { writtenBytes };
+        const offset = wanted.offsetBytes + writtenBytes;
+        const start = Math.floor(offset / sectorSizeBytes) * sectorSizeBytes;
+        const end = Math.ceil((offset + bytesRead) / sectorSizeBytes) * sectorSizeBytes;
+        const sectors = Buffer.from(await disks.guestRead(id, start, end - start));
+        piece.copy(sectors, offset - start, 0, bytesRead);
+        await disks.guestWrite(id, start, sectors);
+        writtenBytes += bytesRead;
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** A file with the disk's bytes and the exact size of the image that it was once made of. */
+  async exportDisk(wanted: VerbInput<"exportDisk">): Promise<{ sizeBytes: number }> {
+    const disk = await this.#findDisk(wanted.disk);
+    await this.#exportBytes({ kind: "disk", id: disk.id.toLowerCase() }, wanted.out);
+    const imageSizeBytes = Number(disk.tags[imageSizeTag]);
+    if (isImageSize(imageSizeBytes, disk.properties.diskSizeBytes)) {
+      await truncate(wanted.out, imageSizeBytes);
+    }
+    return { sizeBytes: (await stat(wanted.out)).size };
+  }
+
+  async #exportBytes(source: ResourceKey, file: string): Promise<void> {
+    await this.#options.disks.exportToFile({ source, file });
+  }
+
+  async #findDisk(name: string): Promise<Disk> {
+    const wanted = name.toLowerCase();
+    const found = (await this.#disks()).filter(
+      (disk) => disk.name.toLowerCase() === wanted || disk.id.toLowerCase() === wanted,
+    );
+    const [disk] = found;
+    if (disk === undefined) throw new Error(`There is no disk ${name}.`);
+    if (found.length > 1) throw new Error(`${found.length} disks are named ${name}: give the id.`);
+    return disk;
+  }
+
+  async #importDisk(wanted: VerbInput<"createVm">, name: string, file: string): Promise<string> {
+    const { size } = await stat(file).catch(() => {
+      throw new Error(`There is no file ${file}.`);
+    });
+    if (size === 0) throw new Error(`${file} is empty.`);
+    const uri = pathToFileURL(file).href;
+    this.#options.offerFile(uri);
+    const id = this.#id(`Microsoft.Compute/disks/${name}`);
+    await this.#put(id, {
+      apiVersion: diskApiVersion,
+      body: {
+        location: wanted.region,
+        sku: { name: "StandardSSD_LRS" },
+        tags: { [imageSizeTag]: String(size) },
+        properties: {
+          osType: name.endsWith("-os") ? "Linux" : undefined,
+          hyperVGeneration: name.endsWith("-os") ? "V2" : undefined,
+          creationData: { createOption: "Import", sourceUri: uri },
+        },
+      },
+    });
+    return id;
+  }
+
+  async #createNic(wanted: VerbInput<"createVm">): Promise<string> {
+    const subnetId = await ensureSampleSubnet(this.#options.arm, wanted.region);
+    const id = this.#id(`Microsoft.Network/networkInterfaces/${wanted.name}-nic`);
+    const configuration = {
+      name: "primary",
+      properties: {
+        primary: true,
+        privateIPAllocationMethod: "Dynamic",
+        subnet: { id: subnetId },
+      },
+    };
+    await this.#put(id, {
+      apiVersion: networkApiVersion,
+      body: { location: wanted.region, properties: { ipConfigurations: [configuration] } },
+    });
+    return id;
+  }
+
+  async #put(path: string, { apiVersion, body }: { apiVersion: string; body: unknown }) {
+    await this.#options.arm.request({ method: "PUT", path, apiVersion, body });
+  }
+
+  async #readVm(name: string): Promise<VmRow> {
+    const found = (await this.listVms()).find((vm) => vm.name === name);
+    if (found === undefined) throw new Error(`The VM ${name} was made and is not there.`);
+    return found;
+  }
+
+  async #vms(): Promise<Vm[]> {
+    const type = "Microsoft.Compute/virtualMachines";
+    return z.array(vmSchema).parse(await this.#list(type, computeApiVersion));
+  }
+
+  async #disks(): Promise<Disk[]> {
+    return z.array(diskSchema).parse(await this.#list("Microsoft.Compute/disks", diskApiVersion));
+  }
+
+  async #list(type: string, apiVersion: string): Promise<unknown[]> {
+    const { arm, deployment } = this.#options;
+    return arm.list(`/subscriptions/${deployment.subscriptionId}/providers/${type}`, apiVersion);
+  }
+
+  #id(typeAndName: string): string {
+    return `${this.#options.deployment.workloadResourceGroupId}/providers/${typeAndName}`;
+  }
+}
+
+function isImageSize(imageSizeBytes: number, diskSizeBytes: number): boolean {
+  return (
+    Number.isSafeInteger(imageSizeBytes) &&
+    imageSizeBytes <= diskSizeBytes &&
+    diskSizeBytes - imageSizeBytes < sectorSizeBytes
+  );
+}
+
+function diskIdsOf(vm: Vm): string[] {
+  const { osDisk, dataDisks } = vm.properties.storageProfile;
+  return [osDisk, ...dataDisks].flatMap(({ managedDisk }) => managedDisk?.id ?? []);
+}
+
+function rowOf(vm: Vm, disks: readonly Disk[]): VmRow {
+  const { osDisk, dataDisks } = vm.properties.storageProfile;
+  const slots = [
+    { slot: "os", id: osDisk.managedDisk?.id },
+    ...dataDisks.map(({ lun, managedDisk }) => ({ slot: `lun ${lun}`, id: managedDisk?.id })),
+  ];
+  return {
+    name: vm.name,
+    vmId: vm.properties.vmId,
+    resourceId: vm.id,
+    region: vm.location,
+    state: vm.properties.provisioningState,
+    tags: vm.tags,
+    disks: slots.flatMap(({ slot, id }) => {
+      const disk = disks.find((candidate) => candidate.id.toLowerCase() === id?.toLowerCase());
+      return disk === undefined
+        ? []
+        : [{ slot, name: disk.name, sizeBytes: disk.properties.diskSizeBytes }];
+    }),
+  };
+}
