@@ -18,6 +18,8 @@ export const workerRecordSchema = z.object({
     .object({ kty: z.literal("EC"), crv: z.literal("P-256"), x: z.string(), y: z.string() })
     .optional(),
   agentVersion: z.string().optional(),
+  /** By the worker's clock: an older enrolment that arrives late does not replace a newer one. */
+  enrolledAt: z.iso.datetime().optional(),
   /** Of the last authentic event, by the control plane's clock. */
   lastSeenAt: z.iso.datetime().optional(),
 });

@@ -123,7 +123,15 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
   const record = await records.jobs.update(jobId, (job) => {
     if (job.attempt === attempt && job.sentAt !== undefined) return undefined;
     const { sentAt: _sent, error: _error, finishedAt: _finished, ...rest } = job;
-    return { ...rest, state: "dispatched", attempt, workerId, dispatchedAt: now, progress: [] };
+    return {
+      ...rest,
+      state: "dispatched",
+      attempt,
+      workerId,
+      dispatchedAt: now,
+      progress: [],
+      progressSequence: -1,
+    };
   });
   if (record === undefined) throw new HoldfastError("JobNotFound", `There is no job '${jobId}'.`);
   if (record.sentAt !== undefined) return { sent: false };

@@ -1,0 +1,122 @@
+import { HoldfastError } from "#core/lib/errors.ts";
+import { redact } from "#core/model/outcome.ts";
+import type { JobRecord } from "#core/model/job-record.ts";
+import { deriveWorkerSecret, verifyEvent } from "#core/protocol/event-authentication.ts";
+import type { WorkerEvent } from "#core/protocol/worker-event.ts";
+import type { AppContext } from "../app-context.ts";
+import type { OrchestrationClient } from "../orchestration-client.ts";
+import { JOB_FINISHED_EVENT } from "../orchestrators/names.ts";
+
+/**
+ * Takes in what workers tell. The tables are written before the orchestration is woken, so that a
+ * lost wake-up costs one poll. A forged or unreadable message is dropped with an event; it is never
+ * tried again. Every change can be repeated and comes out the same in any order.
+ */
+export async function handleWorkerEvent(
+  context: AppContext,
+  client: OrchestrationClient,
+  message: unknown,
+): Promise<void> {
+  const { config, records, clock, events } = context;
+  let event: WorkerEvent;
+  try {
+    event = verifyEvent(jsonOf(message), (workerId) =>
+      deriveWorkerSecret(config.masterKey, workerId),
+    );
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    events.eventDropped({ code: error.code, message: error.message });
+    return;
+  }
+  const lastSeenAt = clock().toISOString();
+  const worker = await records.workers.update(event.workerId, (before) => {
+    const { body, sentAt } = event;
+    const isNewKey =
+      body.kind === "enrolled" && (before.enrolledAt === undefined || before.enrolledAt < sentAt);
+    return isNewKey
+      ? {
+          ...before,
+          lastSeenAt,
+          enrolledAt: sentAt,
+          publicKey: body.publicKey,
+          agentVersion: body.agentVersion,
+        }
+      : { ...before, lastSeenAt };
+  });
+  if (worker === undefined) {
+    const message = `worker ${event.workerId} is not known any more`;
+    events.eventDropped({ code: "UnknownWorker", message });
+    return;
+  }
+  await applyBody(context, client, event);
+}
+
+/** The host parses JSON where it can; what is text still is parsed here. */
+function jsonOf(message: unknown): unknown {
+  if (typeof message !== "string") return message;
+  try {
+    return JSON.parse(message);
+  } catch {
+    return undefined;
+  }
+}
+
+async function applyBody(
+  context: AppContext,
+  client: OrchestrationClient,
+  { workerId, sequence, body }: WorkerEvent,
+): Promise<void> {
+  const { records, clock, events } = context;
+  const now = clock().toISOString();
+  switch (body.kind) {
+    case "enrolled":
+      events.workerEnrolled({ workerId, agentVersion: body.agentVersion });
+      return;
+    case "heartbeat":
+      return;
+    case "progress":
+      await records.jobs.update(body.jobId, (job) =>
+        isCurrent(job, workerId, body.attempt) && job.progressSequence < sequence
+          ? { ...job, progress: body.disks, progressAt: now, progressSequence: sequence }
+          : undefined,
+      );
+      return;
+    case "job-succeeded": {
+      const { jobId, attempt, result } = body;
+      const job = await records.jobs.update(jobId, (before) =>
+        isCurrent(before, workerId, attempt)
+          ? { ...before, state: "succeeded", result, finishedAt: now }
+          : undefined,
+      );
+      events.jobReported({ jobId, attempt, outcome: "succeeded" });
+      await wake(client, job);
+      return;
+    }
+    case "job-failed": {
+      const { jobId, attempt } = body;
+      const error = { ...body.error, message: redact(body.error.message) };
+      const job = await records.jobs.update(jobId, (before) =>
+        isCurrent(before, workerId, attempt)
+          ? { ...before, state: "failed", error, finishedAt: now }
+          : undefined,
+      );
+      events.jobReported({ jobId, attempt, outcome: error.code });
+      await wake(client, job);
+    }
+  }
+}
+
+/** What an earlier dispatch, or its worker, still has to say is of no interest. */
+function isCurrent(job: JobRecord, workerId: string, attempt: number): boolean {
+  return job.state === "dispatched" && job.attempt === attempt && job.workerId === workerId;
+}
+
+async function wake(client: OrchestrationClient, job: JobRecord | undefined): Promise<void> {
+  if (job?.waiterInstanceId === undefined) return;
+  if (job.state !== "succeeded" && job.state !== "failed") return;
+  try {
+    await client.raiseEvent(job.waiterInstanceId, JOB_FINISHED_EVENT, { attempt: job.attempt });
+  } catch {
+    // The waiter may be over, or between two windows; it polls the tables in any case.
+  }
+}
