@@ -25,15 +25,16 @@ export function connectionsOf(target: Resource, resources: ResourceStore): reado
     .map(({ id, name, type, body }) => ({ id, name, type, ...body }));
 }
 
-/** Stores the connection of an endpoint, or renews the one that it has. Idempotent. */
+/** Stores the connection of an endpoint. One that exists stays as it was decided. */
 export function connect(
   resources: ResourceStore,
   connection: PrivateConnection,
   newGuid: () => string,
 ): Resource {
   const existing = connectionOfEndpoint(resources, connection.targetId, connection.endpointId);
+  if (existing !== undefined) return existing;
   const name = `${connection.endpointId.slice(connection.endpointId.lastIndexOf("/") + 1)}.${newGuid()}`;
-  const id = existing?.id ?? `${connection.targetId}/privateEndpointConnections/${name}`;
+  const id = `${connection.targetId}/privateEndpointConnections/${name}`;
   return resources.put(id, {
     body: {
       properties: {

@@ -1,0 +1,31 @@
+/**
+ * Microsoft.Storage: an *account* is made in the backend (`#local/storage`), its name is unique in
+ * the whole cloud, and its endpoints are those where the backend serves its data.
+ */
+import type { StorageBackend } from "../../storage/storage-backend.ts";
+import { privateEndpointConnectionType } from "../private-link.ts";
+import type { ResourceProvider } from "../provider.ts";
+import { accountServices, type StorageEntities } from "./account-services.ts";
+import { accountType, storageAccounts, storageVersions } from "./storage-accounts.ts";
+
+export interface StorageProviderOptions {
+  readonly backend: StorageBackend;
+  /** Makes containers, queues and tables that are created through Resource Manager. */
+  readonly entities: StorageEntities;
+}
+
+export function storageProvider({ backend, entities }: StorageProviderOptions): ResourceProvider {
+  return {
+    namespace: "Microsoft.Storage",
+    types: [
+      storageAccounts(backend),
+      ...accountServices(entities),
+      privateEndpointConnectionType("storageAccounts", storageVersions),
+    ],
+    // Accounts that exist must be served again before anyone asks for their endpoints.
+    start: async ({ resources }) => {
+      for (const account of resources.list(accountType))
+        if (account.internal["key"] !== undefined) await backend.createAccount(account.name);
+    },
+  };
+}

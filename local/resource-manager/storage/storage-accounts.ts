@@ -1,0 +1,190 @@
+import { ArmError } from "../arm-error.ts";
+import { mergePatch, objectAt, stringAt, type JsonObject } from "../json.ts";
+import { connectionsOf } from "../private-link.ts";
+import type {
+  ActionOutcome,
+  BucketUse,
+  PutRequest,
+  Resource,
+  ResourceStore,
+  ResourceType,
+  WriteOutcome,
+} from "../provider.ts";
+import { idKey, sameId } from "../resource-id.ts";
+import type { StorageBackend } from "../../storage/storage-backend.ts";
+import {
+  checkAccountName,
+  checkProperties,
+  checkSkuAndKind,
+  defaultProperties,
+} from "./account-properties.ts";
+
+export const accountType = "Microsoft.Storage/storageAccounts";
+
+/** Versions of Microsoft.Storage: the installed client sends the last. */
+export const storageVersions = [
+  "2023-01-01",
+  "2023-05-01",
+  "2024-01-01",
+  "2025-01-01",
+  "2025-06-01",
+  "2025-08-01",
+  "2026-04-01",
+  "2026-09-01",
+];
+
+const privateLinkGroups = ["blob", "queue", "table"];
+
+/** Writes, then reads and lists, as https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling#storage-throttling */
+const bucketSizes = {
+  write: { capacity: 10, refillPerMinute: 600 },
+  read: { capacity: 800, refillPerMinute: 160 },
+};
+
+/** Accounts whose data the backend keeps. */
+export function storageAccounts(backend: StorageBackend): ResourceType {
+  return {
+    type: "storageAccounts",
+    apiVersions: storageVersions,
+    tracked: true,
+    identity: true,
+    // The name rule has its own code, so every name gets as far as `put`.
+    namePattern: /^.+$/,
+    put: putAccount,
+    patch: ({ body, existing }) => {
+      checkProperties(objectAt(body, "properties"));
+      return { kind: "stored", content: { body: mergePatch(existing.body, body) } };
+    },
+    remove: ({ existing, resources }) => {
+      dropConnections(existing, resources);
+      return { kind: "accepted", work: { name: "delete", style: "location" } };
+    },
+    show: (resource, { resources }) => showAccount(resource, { resources, backend }),
+    actions: {
+      listKeys: { exclusive: false, handle: ({ existing }) => listKeys(existing) },
+      regenerateKey: {
+        handle: () => {
+          throw new ArmError(
+            409,
+            "KeyRotationNotSupported",
+            "Keys of accounts in this cloud are fixed.",
+          );
+        },
+      },
+    },
+    work: {
+      create: async ({ id, resources, current }) => {
+        const account = current();
+        if (account === undefined) return;
+        const { key } = await backend.createAccount(account.name);
+        const now = resources.get(id);
+        if (now !== undefined) resources.put(id, { body: now.body, internal: { key } });
+      },
+      delete: async ({ current }) => {
+        const account = current();
+        if (account !== undefined) await backend.deleteAccount(account.name);
+      },
+    },
+    privateLink: {
+      groupIds: privateLinkGroups,
+      hostNames: ({ name }, groupId) => [`${name}.${groupId}.core.windows.net`],
+    },
+    buckets: ({ method, id }) => accountBuckets(method === "GET" ? "read" : "write", id),
+  };
+}
+
+function accountBuckets(kind: "read" | "write", id: string): readonly BucketUse[] {
+  const subscription = idKey(id).split("/")[2] ?? "";
+  return [{ key: `storage-${kind}:${subscription}`, ...bucketSizes[kind] }];
+}
+
+function putAccount(request: PutRequest): WriteOutcome {
+  const { body, existing, resources, id, parsedId, now } = request;
+  const name = parsedId.names[0] ?? "";
+  checkAccountName(name);
+  const taken = resources
+    .list(accountType)
+    .find((other) => idKey(other.name) === idKey(name) && !sameId(other.id, id));
+  if (taken !== undefined) {
+    const same = taken.id.split("/")[2] === parsedId.subscriptionId;
+    throw same
+      ? new ArmError(
+          409,
+          "StorageAccountInAnotherResourceGroup",
+          `The account ${name} is already in another resource group in this subscription.`,
+        )
+      : new ArmError(
+          409,
+          "StorageAccountAlreadyTaken",
+          `The storage account named ${name} is already taken.`,
+        );
+  }
+  const sku = stringAt(objectAt(body, "sku"), "name");
+  const kind = stringAt(body, "kind");
+  checkSkuAndKind(sku, kind);
+  const properties = objectAt(body, "properties");
+  checkProperties(properties);
+  const tier = sku?.split("_")[0] ?? "Standard";
+  const envelope = { ...body, sku: { name: sku ?? "", tier }, kind: kind ?? "" };
+  if (existing !== undefined) {
+    const merged = mergePatch(existing.body, { ...envelope, properties });
+    return { kind: "stored", content: { body: merged } };
+  }
+  const own: JsonObject = { creationTime: now().toISOString(), statusOfPrimary: "available" };
+  const primaryLocation = stringAt(body, "location") ?? "";
+  return {
+    kind: "accepted",
+    content: {
+      body: {
+        ...envelope,
+        properties: { ...defaultProperties, ...properties, ...own, primaryLocation },
+      },
+    },
+    work: { name: "create", style: "location" },
+  };
+}
+
+/** Connections go with the account; their endpoints stay behind as Disconnected. */
+function dropConnections(account: Resource, resources: ResourceStore): void {
+  for (const connection of connectionsOf(account, resources)) {
+    const id = stringAt(connection, "id");
+    if (id !== undefined) resources.delete(id);
+  }
+}
+
+function showAccount(
+  account: Resource,
+  from: { resources: ResourceStore; backend: StorageBackend },
+): JsonObject {
+  const properties = objectAt(account.body, "properties");
+  const created = stringAt(account.internal, "key") !== undefined;
+  const endpoints = created
+    ? { primaryEndpoints: { ...from.backend.endpoints(account.name) } }
+    : {};
+  const privateEndpointConnections = connectionsOf(account, from.resources);
+  return {
+    ...account.body,
+    properties: { ...properties, ...endpoints, privateEndpointConnections },
+  };
+}
+
+function listKeys(account: Resource): ActionOutcome {
+  if (objectAt(account.body, "properties")["allowSharedKeyAccess"] === false)
+    throw new ArmError(
+      403,
+      "KeyBasedAuthenticationNotPermitted",
+      "Key based authentication is not permitted on this storage account.",
+    );
+  const value = stringAt(account.internal, "key");
+  if (value === undefined)
+    throw new ArmError(
+      409,
+      "StorageAccountIsNotProvisioned",
+      "The storage account provisioning state must be 'Succeeded' before executing the operation.",
+    );
+  return {
+    kind: "result",
+    status: 200,
+    body: { keys: [{ keyName: "key1", value, permissions: "FULL" }] },
+  };
+}
