@@ -1,0 +1,3 @@
+import "./activities.ts";
+import "./orchestrators.ts";
+import "./triggers.ts";
