@@ -8,7 +8,6 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
-import { QueueServiceClient } from "@azure/storage-queue";
 import { startAppServiceEndpoint } from "./identity/app-service-endpoint.ts";
 import type { IssuedToken } from "./identity/token-service.ts";
 import { apiAudience, appSettings } from "./stack/app-settings.ts";
@@ -51,7 +50,6 @@ export interface Stack extends AsyncDisposable {
 }
 
 const appDirectory = fileURLToPath(new URL("..", import.meta.url));
-const eventQueueName = "worker-events";
 
 /** Starts everything; resolves when the API answers. */
 export async function startStack(options: StackOptions): Promise<Stack> {
@@ -130,9 +128,6 @@ async function startApp(app: AppParts, parts: AsyncDisposableStack): Promise<Fun
     return clientId === deployment.controlPlaneIdentity.clientId;
   }
   const hostStorageConnectionString = cloud.storage.connectionString(deployment.controlAccountName);
-  await QueueServiceClient.fromConnectionString(hostStorageConnectionString)
-    .getQueueClient(eventQueueName)
-    .createIfNotExists();
   const settings = appSettings({
     deployment,
     secrets,

@@ -2,7 +2,7 @@ import type { RestorePoint } from "#core/model/restore-point.ts";
 import { formatSize, formatTable } from "#local/commands/table.ts";
 
 /** A table with one row for each disk of each restore point. */
-export function describePoints(points: readonly RestorePoint[]): string {
+export function describePoints(points: readonly Pick<RestorePoint, "vmName" | "disks">[]): string {
   const right = { align: "right" } as const;
   const columns = [
     { title: "VM" },

@@ -6,7 +6,7 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { restorePointSchema, type RestorePoint } from "#core/model/restore-point.ts";
+import { restorePointSchema } from "#core/model/restore-point.ts";
 import { formatSize } from "#local/commands/table.ts";
 import { startStack, type Stack } from "#local/stack.ts";
 import { ApiClient } from "#local/stack/api-client.ts";
@@ -44,6 +44,9 @@ const cleanTimeoutMs = 90_000;
 
 const policyAnswerSchema = z.object({ policyId: z.string() });
 const repositoryAnswerSchema = z.object({ repositoryId: z.string() });
+/** A list leaves out the VM's configuration. */
+const pointSummarySchema = restorePointSchema.omit({ vm: true });
+type PointSummary = z.infer<typeof pointSummarySchema>;
 const startedSchema = z.object({ sessionId: z.string() });
 
 interface Demo {
@@ -224,10 +227,10 @@ async function changeGuests({ stack, narration }: Demo): Promise<void> {
   }
 }
 
-async function pointsOf({ api }: Demo, policySession: ShownSession): Promise<RestorePoint[]> {
+async function pointsOf({ api }: Demo, policySession: ShownSession): Promise<PointSummary[]> {
   const children = await childrenOf(api, policySession.sessionId);
   const ids = new Set(children.map(({ sessionId }) => sessionId));
-  const points = await api.list("/restore-points", restorePointSchema);
+  const points = await api.list("/restore-points", pointSummarySchema);
   const found = points.filter(({ sessionId }) => ids.has(sessionId));
   if (found.length !== machines.length) {
     throw new Error(`${found.length} restore points of ${machines.length} machines were indexed.`);
@@ -235,11 +238,11 @@ async function pointsOf({ api }: Demo, policySession: ShownSession): Promise<Res
   return found.toSorted((left, right) => left.vmName.localeCompare(right.vmName));
 }
 
-function snapshotIdsOf(point: RestorePoint): string[] {
+function snapshotIdsOf(point: PointSummary): string[] {
   return point.disks.flatMap(({ snapshot }) => snapshot?.snapshotId ?? []);
 }
 
-function checkKinds(points: readonly RestorePoint[]): void {
+function checkKinds(points: readonly PointSummary[]): void {
   for (const [index, { vmName, disks }] of points.entries()) {
     const expected = index < machines.length ? "full" : "incremental";
     const other = disks.find(({ kind }) => kind !== expected);
@@ -248,7 +251,7 @@ function checkKinds(points: readonly RestorePoint[]): void {
   }
 }
 
-async function restore({ api, narration }: Demo, point: RestorePoint): Promise<void> {
+async function restore({ api, narration }: Demo, point: PointSummary): Promise<void> {
   const { sessionId } = await api.call("POST", "/restores", {
     body: { restorePointId: point.pointId, vmName: restoredName },
     answer: startedSchema,
@@ -257,7 +260,7 @@ async function restore({ api, narration }: Demo, point: RestorePoint): Promise<v
   await waitForEnd(sessionId, { api, timeoutMs: runTimeoutMs, onProgress });
 }
 
-async function compare(demo: Demo, point: RestorePoint): Promise<void> {
+async function compare(demo: Demo, point: PointSummary): Promise<void> {
   const { stack, narration, scratchDirectory } = demo;
   const restored = (await stack.estate.listDisks()).filter(({ vm }) => vm === restoredName);
   if (restored.length !== point.disks.length) {

@@ -14,6 +14,7 @@ import { openTokenService, type TokenService } from "#local/identity/token-servi
 import { createComputeProvider } from "#local/resource-manager/compute/compute-provider.ts";
 import { managedIdentityProvider } from "#local/resource-manager/managed-identity/provider.ts";
 import { networkProvider } from "#local/resource-manager/network/provider.ts";
+import { dataPlaneEntities } from "#local/resource-manager/storage/data-plane-entities.ts";
 import { storageProvider } from "#local/resource-manager/storage/provider.ts";
 import {
   startResourceManager,
@@ -103,7 +104,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       providers: [
         compute,
         networkProvider,
-        storageProvider({ backend: storage }),
+        storageProvider({ backend: storage, entities: dataPlaneEntities(storage) }),
         managedIdentityProvider,
       ],
     }),

@@ -20,6 +20,8 @@ const groupNames = {
 
 const controlAccountName = "holdfastcontrol";
 const repositoryAccountName = "holdfastrepository";
+/** Where all workers report to. */
+const eventQueueName = "worker-events";
 const sampleNetworkPrefix = "10.20.0.0/16";
 const sampleSubnetPrefix = "10.20.0.0/24";
 
@@ -75,6 +77,8 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
   const workerIdentity = await deployIdentity(arm, "holdfast-worker");
   const controlAccountId = await deployStorageAccount(arm, controlAccountName);
   const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName);
+  const eventQueueId = `${controlAccountId}/queueServices/default/queues/${eventQueueName}`;
+  await put(arm, eventQueueId, apiVersions.storageAccounts, { properties: {} });
   await assignControlPlaneRoles(arm, controlPlaneIdentity.principalId, {
     controlAccountId,
     repositoryAccountId,
