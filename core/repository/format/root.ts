@@ -19,11 +19,14 @@ export interface PackUse {
   readonly objectBytes: number;
   /** Bytes of frames that this restore point uses. */
   readonly liveBytes: number;
+  /** Last day (days since 1970-01-01) of the object's known immutability; 0 = none known. */
+  readonly immutableUntilDay: number;
 }
 
 export interface IndexUse {
   readonly keyNumber: number;
   readonly objectBytes: number;
+  readonly immutableUntilDay: number;
 }
 
 export interface Root {
@@ -34,8 +37,8 @@ export interface Root {
 }
 
 const ROOT_HEADER_BYTES = 16;
-const INDEX_LINE_BYTES = ID_BYTES + 4 + 6;
-const PACK_LINE_BYTES = ID_BYTES + 4 + 6 + 6;
+const INDEX_LINE_BYTES = ID_BYTES + 4 + 6 + 4;
+const PACK_LINE_BYTES = ID_BYTES + 4 + 6 + 6 + 4;
 const LEAF_LINE_BYTES = 4 + 4 + 6 + 4;
 const ALL_ZERO = 0xffff_ffff;
 
@@ -58,6 +61,7 @@ export function encodeRoot(root: Root): Buffer {
     bytes.write(id, at, "hex");
     bytes.writeUInt32LE(use.keyNumber, at + 16);
     bytes.writeUIntLE(use.objectBytes, at + 20, 6);
+    bytes.writeUInt32LE(use.immutableUntilDay, at + 26);
     at += INDEX_LINE_BYTES;
   }
   for (const [id, use] of packs) {
@@ -65,6 +69,7 @@ export function encodeRoot(root: Root): Buffer {
     bytes.writeUInt32LE(use.keyNumber, at + 16);
     bytes.writeUIntLE(use.objectBytes, at + 20, 6);
     bytes.writeUIntLE(use.liveBytes, at + 26, 6);
+    bytes.writeUInt32LE(use.immutableUntilDay, at + 32);
     at += PACK_LINE_BYTES;
   }
   for (const leaf of leaves) {
@@ -102,6 +107,7 @@ export function decodeRoot(bytes: Buffer, leafCount: number, keyCount: number): 
     indexes.set(id, {
       keyNumber: requireKey(bytes.readUInt32LE(at + 16), keyCount),
       objectBytes: bytes.readUIntLE(at + 20, 6),
+      immutableUntilDay: bytes.readUInt32LE(at + 26),
     });
   }
   const packs = new Map<string, PackUse>();
@@ -110,6 +116,7 @@ export function decodeRoot(bytes: Buffer, leafCount: number, keyCount: number): 
       keyNumber: requireKey(bytes.readUInt32LE(at + 16), keyCount),
       objectBytes: bytes.readUIntLE(at + 20, 6),
       liveBytes: bytes.readUIntLE(at + 26, 6),
+      immutableUntilDay: bytes.readUInt32LE(at + 32),
     });
   }
   const leaves: (LeafReference | undefined)[] = [];

@@ -62,7 +62,11 @@ export class IndexWriter {
     const footer = encodeFooter(index.frameKey, index.id, index.footer);
     const body = Buffer.concat([...index.parts, footer]);
     await store.create(objectNames.index(diskId, index.idText), body, signal);
-    this.indexes.set(index.idText, { keyNumber, objectBytes: body.length });
+    this.indexes.set(index.idText, {
+      keyNumber,
+      objectBytes: body.length,
+      immutableUntilDay: 0,
+    });
   }
 
   /** Writes the root into an index of its own: its table can then name the sizes of all others. */
@@ -110,7 +114,7 @@ export class IndexWriter {
     const frameKey = frameKeyOf(dataKey.key, id);
     const idText = id.toString("hex");
     this.#open = { id, idText, frameKey, parts: [header], footer: [], sizeBytes: HEADER_BYTES };
-    this.indexes.set(idText, { keyNumber, objectBytes: 0 });
+    this.indexes.set(idText, { keyNumber, objectBytes: 0, immutableUntilDay: 0 });
     return this.#open;
   }
 }

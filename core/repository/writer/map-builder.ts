@@ -7,11 +7,7 @@ import { emptyLeaf, type BlockEntry, type Leaf, type MutableLeaf } from "../form
 import type { IndexUse, LeafReference, PackUse, Root } from "../format/root.ts";
 import type { IndexWriter } from "./index-writer.ts";
 
-interface MutablePackUse {
-  keyNumber: number;
-  objectBytes: number;
-  liveBytes: number;
-}
+type MutablePackUse = { -readonly [Field in keyof PackUse]: PackUse[Field] };
 
 export class MapBuilder {
   readonly #parent: BlockMap | undefined;
@@ -48,7 +44,12 @@ export class MapBuilder {
   addPack(packId: string, objectBytes: number): void {
     const known = this.#packs.get(packId);
     if (known === undefined) {
-      this.#packs.set(packId, { keyNumber: this.#keyNumber, objectBytes, liveBytes: 0 });
+      this.#packs.set(packId, {
+        keyNumber: this.#keyNumber,
+        objectBytes,
+        liveBytes: 0,
+        immutableUntilDay: 0,
+      });
     } else known.objectBytes = objectBytes;
   }
 

@@ -146,11 +146,13 @@ it("decodes every root that it encodes", () => {
       leaves: fc.array(fc.option(fc.tuple(fc.nat(), fc.nat(0xffff), size, fc.nat(65_536)))),
     })
     .map(({ indexes, packs, leaves }) => ({
-      indexes: new Map(indexes.map((each) => [each, { keyNumber: 0, objectBytes: 7 }])),
+      indexes: new Map(
+        indexes.map((each) => [each, { keyNumber: 0, objectBytes: 7, immutableUntilDay: 9 }]),
+      ),
       packs: new Map(
         packs.map(([each, objectBytes, liveBytes]) => [
           each,
-          { keyNumber: 1, objectBytes, liveBytes },
+          { keyNumber: 1, objectBytes, liveBytes, immutableUntilDay: 3 },
         ]),
       ),
       leaves: leaves.map((leaf) => {
