@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import type { DecisionLedger } from "./decision-ledger.ts";
 import { OrchestrationFailure } from "./decisions.ts";
-import { entityEventNames, entityInstanceId, type EntityRequest } from "./entity-messages.ts";
+import { entityOperationEvent, type EntityRequest } from "./entity-messages.ts";
 import type { ExternalEvents } from "./external-events.ts";
 import { type InlineSteps, InlineTask, runInline, whenAll, whenAny } from "./inline-task.ts";
 import { actionTypes, type OrchestratorAction, type RetryOptions } from "./orchestrator-state.ts";
@@ -39,7 +39,6 @@ export class ActionInterpreter {
   readonly #ledger: DecisionLedger;
   readonly #events: ExternalEvents;
   #guidCount = 0;
-  #lock: { readonly id: string; readonly entityIds: readonly string[] } | undefined;
   #nextGeneration: { readonly input: unknown } | undefined;
 
   constructor(context: InterpreterContext, ledger: DecisionLedger, events: ExternalEvents) {
@@ -80,27 +79,12 @@ export class ActionInterpreter {
       case actionTypes.callEntity:
       case actionTypes.signalEntity:
         return this.#callEntity(action);
-      case actionTypes.lockEntities:
-        return this.#lockEntities(action.lockSet);
-      case actionTypes.releaseEntities:
-        this.releaseLocks();
-        return InlineTask.succeeded<unknown>(null);
       case actionTypes.whenAll:
         return whenAll(action.compoundActions.map((each) => this.invoke(each)));
       case actionTypes.whenAny:
         return whenAny(action.compoundActions.map((each) => this.invoke(each)));
       case actionTypes.callHttp:
         throw new Error("callHttp is not supported by this host: call an activity instead.");
-    }
-  }
-
-  /** Locks still held when the function ends are given back, as the extension does. */
-  releaseLocks(): void {
-    const lock = this.#lock;
-    this.#lock = undefined;
-    for (const targetId of lock?.entityIds ?? []) {
-      const data = JSON.stringify({ parent: this.#context.instanceId, id: lock?.id });
-      this.#ledger.send({ kind: "event", targetId, name: entityEventNames.release, data });
     }
   }
 
@@ -189,30 +173,9 @@ export class ActionInterpreter {
     return isSignal ? InlineTask.succeeded<unknown>(null) : this.#events.wait(id);
   }
 
-  #lockEntities(lockSet: readonly { name: string; key: string }[]): InlineTask<unknown> {
-    // One order for everybody: no two orchestrations wait for each other.
-    const entityIds = lockSet.map(({ name, key }) => entityInstanceId(name, key)).sort();
-    const [firstId] = entityIds;
-    if (firstId === undefined) throw new Error("The list of entities to lock must not be empty.");
-    const id = this.#newGuid();
-    this.#sendRequest(firstId, {
-      op: null,
-      id,
-      parent: this.#context.instanceId,
-      parentExecution: this.#context.executionId,
-      lockset: entityIds,
-      pos: 0,
-    });
-    const granted = this.#events.wait(id);
-    granted.whenSettled(() => {
-      this.#lock = { id, entityIds };
-    });
-    return granted;
-  }
-
   #sendRequest(targetId: string, request: EntityRequest): void {
     const data = JSON.stringify(request);
-    this.#ledger.send({ kind: "event", targetId, name: entityEventNames.operation, data });
+    this.#ledger.send({ kind: "event", targetId, name: entityOperationEvent, data });
   }
 
   /** The same for each replay: depends on the instance, the episode's time and a counter. */

@@ -1,25 +1,22 @@
 /**
  * Messages between orchestrations and entities, as DurableTask's entity protocol has them: the
- * `Input` of an EventRaised named `op` (request), `release`, or the request's id (reply).
+ * `Input` of an EventRaised named `op` (request) or by the request's id (reply). Locks belong to V4 of
+ * the out-of-process protocol, which the extension bundle of today does not speak: the library
+ * refuses `lock()` itself.
  */
 import { z } from "zod";
 
-export const entityEventNames = { operation: "op", release: "release" } as const;
+export const entityOperationEvent = "op";
 
-/** A lock request walks through `lockset`; every entity grants, the last one answers. */
 export const entityRequestSchema = z.object({
-  op: z.string().nullable(),
+  op: z.string(),
   signal: z.boolean().optional(),
   input: z.string().optional(),
   id: z.string(),
   parent: z.string().optional(),
   parentExecution: z.string().optional(),
-  lockset: z.array(z.string()).optional(),
-  pos: z.int().optional(),
 });
 export type EntityRequest = z.infer<typeof entityRequestSchema>;
-
-export const entityReleaseSchema = z.object({ parent: z.string(), id: z.string() });
 
 /** What the library's `ResponseMessage` reads. */
 export interface EntityReply {

@@ -5,7 +5,6 @@
  * nothing and repeats at most messages, which `seenMessageIds` recognises.
  */
 import { z } from "zod";
-import { entityRequestSchema } from "./entity-messages.ts";
 import { historyEventSchema } from "./history-events.ts";
 
 export const runtimeStatuses = [
@@ -56,9 +55,6 @@ const entityStateSchema = z.object({
   exists: z.boolean(),
   /** JSON text as the library gave it. */
   state: z.string().nullable(),
-  waiting: z.array(entityRequestSchema),
-  /** Instance that holds the lock. */
-  lockedBy: z.string().nullable(),
 });
 export type EntityState = z.infer<typeof entityStateSchema>;
 

@@ -173,7 +173,6 @@ class OrchestrationReplay {
       yield settled;
     }
     if (state.error !== undefined) {
-      this.#interpreter.releaseLocks();
       throw new OrchestrationFailure(
         `Orchestrator function '${name}' failed: ${state.error}`,
         `Message: ${state.error}, StackTrace: ${reply.stack}`,
@@ -181,7 +180,6 @@ class OrchestrationReplay {
       );
     }
     if (!state.isDone) yield new InlineTask<unknown>(); // waits for ever: more history will come
-    this.#interpreter.releaseLocks();
     return JSON.stringify(state.output ?? null);
   }
 

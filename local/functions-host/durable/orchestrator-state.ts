@@ -18,8 +18,6 @@ export const actionTypes = {
   signalEntity: 9,
   whenAny: 11,
   whenAll: 12,
-  lockEntities: 13,
-  releaseEntities: 14,
 } as const;
 
 const retryOptionsSchema = z.object({
@@ -65,11 +63,6 @@ const simpleActionSchema = z.discriminatedUnion("actionType", [
   z.object({ actionType: z.literal(actionTypes.callEntity), ...entityCall }),
   z.object({ actionType: z.literal(actionTypes.callHttp) }),
   z.object({ actionType: z.literal(actionTypes.signalEntity), ...entityCall }),
-  z.object({
-    actionType: z.literal(actionTypes.lockEntities),
-    lockSet: z.array(z.object({ name: z.string(), key: z.string() })),
-  }),
-  z.object({ actionType: z.literal(actionTypes.releaseEntities) }),
 ]);
 
 export interface CompoundAction {

@@ -8,11 +8,10 @@ import { messageOf } from "#core/lib/errors.ts";
 import type { Clock } from "../clock.ts";
 import { durableLogCategory, type Log } from "../log.ts";
 import {
+  batchMessages,
   emptyEntity,
-  enqueueRequests,
   type EntityBatchResult,
-  stepMessages,
-  takeStep,
+  entityRequests,
 } from "./entity-batch.ts";
 import { isEntityInstanceId } from "./entity-messages.ts";
 import type { EpisodeTools } from "./episode.ts";
@@ -121,20 +120,11 @@ export class TaskHub {
         return isFresh;
       });
       if (fresh.length === 0) return;
-      let entity = enqueueRequests(
-        record.entity ?? emptyEntity,
-        fresh.map((message) => message.event),
-      );
-      const outbox: OutboxEntry[] = [];
-      for (let step = takeStep(entity); step !== undefined; step = takeStep(entity)) {
-        entity = step.entity;
-        let result: EntityBatchResult | undefined;
-        if (step.operations.length > 0) {
-          result = await this.#callEntity(instanceId, entity, step.operations);
-          entity = { ...entity, exists: result.entityExists, state: result.entityState ?? null };
-        }
-        outbox.push(...stepMessages(step, result, tools));
-      }
+      const requests = entityRequests(fresh.map((message) => message.event));
+      const before = record.entity ?? emptyEntity;
+      const result = await this.#callEntity(instanceId, before, requests);
+      const entity = { exists: result.entityExists, state: result.entityState ?? null };
+      const outbox = batchMessages(requests, result, tools);
       const seenMessageIds = rememberMessages(
         record.seenMessageIds,
         fresh.map((message) => message.messageId),

@@ -65,7 +65,7 @@ export class HostProcess implements AsyncDisposable {
         HUB_NAME: "FixtureHub",
         TICK_SCHEDULE: "0 0 0 1 1 *",
         JOURNAL_FILE: build.journalFile,
-        HOLDFAST_LOCAL_DURABLE_VISIBILITY_SECONDS: "2",
+        HOLDFAST_LOCAL_DURABLE_VISIBILITY_SECONDS: "1",
         ...settings,
       },
     });
@@ -119,8 +119,8 @@ export class HostProcess implements AsyncDisposable {
     return this.untilEnded(await this.start(name, id, input));
   }
 
-  /** What the app wrote down, of one kind. */
-  journal(kind: string): Record<string, unknown>[] {
+  /** What the app wrote down of these kinds, in order. */
+  journal(...kinds: string[]): Record<string, unknown>[] {
     let text: string;
     try {
       text = readFileSync(this.#journalFile, "utf8");
@@ -131,7 +131,7 @@ export class HostProcess implements AsyncDisposable {
       .split("\n")
       .filter((line) => line !== "")
       .map((line) => JSON.parse(line) as Record<string, unknown>)
-      .filter((entry) => entry["kind"] === kind);
+      .filter((entry) => kinds.includes(String(entry["kind"])));
   }
 
   /** Ends it with a signal; the exit code, null when the signal killed it. */

@@ -42,6 +42,7 @@ df.app.entity<number>("Counter", (context) => {
     case "forward":
       context.df.signalEntity(new df.EntityId("Counter", "forwarded"), "add", before);
       break;
+    case undefined:
     default:
       throw new Error("unknown operation");
   }

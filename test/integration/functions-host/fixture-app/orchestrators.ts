@@ -112,6 +112,18 @@ df.app.orchestration("bigValues", function* (context) {
   const again = (yield context.df.callActivity("echo", { text })) as { text: string };
   return again.text.length;
 });
+df.app.orchestration("careless", function* (context) {
+  const timer = context.df.createTimer(secondsFromNow(context, 1));
+  const work = context.df.callActivity("echo", "quick");
+  yield context.df.Task.any([work, timer]);
+  return work.result; // the timer is not cancelled
+});
+df.app.orchestration("locking", function* (context) {
+  yield context.df.lock([new df.EntityId("Counter", "locked")]);
+});
+df.app.orchestration("nothingToWaitFor", function* (context) {
+  yield context.df.Task.all([]);
+});
 let calls = 0;
 df.app.orchestration("fickle", function* (context) {
   calls += 1;

@@ -65,7 +65,7 @@ app.timer("tick", {
   schedule: "%TICK_SCHEDULE%",
   handler: async (timer) => {
     journal({ kind: "tick-begin", pastDue: timer.isPastDue, next: timer.scheduleStatus.next });
-    await new Promise((resolve) => setTimeout(resolve, 1200));
+    await new Promise((resolve) => setTimeout(resolve, 1050));
     journal({ kind: "tick-end" });
   },
 });
@@ -140,9 +140,9 @@ app.http("list", {
   methods: ["GET"],
   authLevel: "anonymous",
   extraInputs: [df.input.durableClient()],
-  handler: async (request, context) => {
-    const status = (request.query.get("status") ?? "Completed") as df.OrchestrationRuntimeStatus;
-    const found = await df.getClient(context).getStatusBy({ runtimeStatus: [status] });
+  handler: async (_request, context) => {
+    const runtimeStatus = [df.OrchestrationRuntimeStatus.Completed];
+    const found = await df.getClient(context).getStatusBy({ runtimeStatus });
     return { jsonBody: found.map(({ instanceId }) => instanceId) };
   },
 });
