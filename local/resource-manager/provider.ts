@@ -206,6 +206,8 @@ export interface ResourceType {
   readonly namePattern?: RegExp;
   /** Singleton children such as `blobServices/default` exist with their parent: body of GET. */
   implicit?(request: RequestContext): JsonObject | undefined;
+  /** Answer to a PUT that creates at once. Default 201; some types answer 200. */
+  readonly createdStatus?: 200 | 201;
   /** True (default): `provisioningState` is kept in `properties` by the core. */
   readonly hasProvisioningState?: boolean;
 

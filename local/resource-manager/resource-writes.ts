@@ -261,7 +261,8 @@ function storeWrite(
   if (outcome.kind === "stored") {
     const stored = put(outcome.content, "Succeeded");
     const etag = type.definition.etag === true ? { etag: stored.etag } : {};
-    return { status, body: renderResource(core, stored), headers: etag };
+    const first = existing === undefined ? (type.definition.createdStatus ?? status) : status;
+    return { status: first, body: renderResource(core, stored), headers: etag };
   }
   const { work, content } = outcome;
   const stored = put(

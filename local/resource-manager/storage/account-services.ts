@@ -4,7 +4,7 @@
  * what clients make through the data plane is the data plane's.
  */
 import { ArmError } from "../arm-error.ts";
-import { isJsonObject, objectAt, type JsonObject } from "../json.ts";
+import { isJsonObject, mergePatch, objectAt, type JsonObject } from "../json.ts";
 import type { RequestContext, ResourceType, WriteOutcome } from "../provider.ts";
 import { storageVersions } from "./storage-accounts.ts";
 
@@ -50,6 +50,7 @@ const managementPolicies: ResourceType = {
   apiVersions: storageVersions,
   tracked: false,
   hasProvisioningState: false,
+  createdStatus: 200,
   namePattern: /^default$/i,
   put: ({ body, now }) => {
     const properties = objectAt(body, "properties");
@@ -76,6 +77,7 @@ function service(name: string, defaults: JsonObject): ResourceType {
     apiVersions: storageVersions,
     tracked: false,
     hasProvisioningState: false,
+    createdStatus: 200,
     namePattern: /^default$/i,
     implicit: ({ parsedId }) =>
       parsedId.names[1]?.toLowerCase() === "default" ? { properties: defaults } : undefined,
@@ -100,6 +102,7 @@ function entity(
     apiVersions: storageVersions,
     tracked: false,
     etag: options.kind === "container",
+    createdStatus: options.kind === "container" ? 201 : 200,
     hasProvisioningState: false,
     namePattern: options.namePattern,
     put: async (request): Promise<WriteOutcome> => {
@@ -118,6 +121,10 @@ function entity(
       const properties = { ...defaults, ...before, ...objectAt(request.body, "properties") };
       return { kind: "stored", content: { body: { properties } } };
     },
+    patch: ({ body, existing }) => ({
+      kind: "stored",
+      content: { body: mergePatch(existing.body, body) },
+    }),
     remove: async (request) => {
       await entities.delete(described(request));
       return { kind: "deleted" };

@@ -55,9 +55,11 @@ export function storageAccounts(backend: StorageBackend): ResourceType {
       checkProperties(objectAt(body, "properties"));
       return { kind: "stored", content: { body: mergePatch(existing.body, body) } };
     },
-    remove: ({ existing, resources }) => {
+    // Deletion of an account is not a long-running operation.
+    remove: async ({ existing, resources }) => {
       dropConnections(existing, resources);
-      return { kind: "accepted", work: { name: "delete", style: "location" } };
+      await backend.deleteAccount(existing.name);
+      return { kind: "deleted" };
     },
     show: (resource, { resources }) => showAccount(resource, { resources, backend }),
     actions: {
@@ -79,10 +81,6 @@ export function storageAccounts(backend: StorageBackend): ResourceType {
         const { key } = await backend.createAccount(account.name);
         const now = resources.get(id);
         if (now !== undefined) resources.put(id, { body: now.body, internal: { key } });
-      },
-      delete: async ({ current }) => {
-        const account = current();
-        if (account !== undefined) await backend.deleteAccount(account.name);
       },
     },
     privateLink: {
