@@ -1,0 +1,57 @@
+import type { DiskConfiguration, VmConfiguration } from "#core/model/vm-configuration.ts";
+
+/** A VM with an OS disk and a data disk, for tests. */
+export const SUBSCRIPTION = "11111111-0000-4000-8000-000000000001";
+const GROUP = `/subscriptions/${SUBSCRIPTION}/resourceGroups/shop`;
+
+export function createTestVm(
+  name = "web",
+  vmId = "aaaaaaaa-0000-4000-8000-00000000000a",
+): VmConfiguration {
+  const disk = (slot: "os" | number, sizeBytes: number): DiskConfiguration => ({
+    diskId: `${vmId}-disk-${slot}`,
+    resourceId: `${GROUP}/providers/Microsoft.Compute/disks/${name}-${slot}`,
+    name: `${name}-${slot}`,
+    slot,
+    location: "westeurope",
+    zones: [],
+    sizeBytes,
+    skuName: "Premium_LRS",
+    caching: slot === "os" ? "ReadWrite" : "None",
+    writeAcceleratorEnabled: false,
+    deleteOption: "Detach",
+    ...(slot === "os" ? { osType: "Linux" as const, hyperVGeneration: "V2" } : {}),
+    tags: {},
+  });
+  return {
+    vmId,
+    resourceId: `${GROUP}/providers/Microsoft.Compute/virtualMachines/${name}`,
+    name,
+    location: "westeurope",
+    zones: [],
+    vmSize: "Standard_D2s_v5",
+    osDisk: disk("os", 2 ** 30),
+    dataDisks: [disk(0, 2 ** 31)],
+    nics: [
+      {
+        resourceId: `${GROUP}/providers/Microsoft.Network/networkInterfaces/${name}`,
+        name,
+        primary: true,
+        deleteOption: "Detach",
+        enableAcceleratedNetworking: true,
+        enableIPForwarding: false,
+        ipConfigurations: [
+          {
+            name: "main",
+            primary: true,
+            subnetId: `${GROUP}/providers/Microsoft.Network/virtualNetworks/shop/subnets/web`,
+          },
+        ],
+        tags: {},
+      },
+    ],
+    tags: { backup: "daily" },
+    bootDiagnosticsEnabled: false,
+    extensionNames: [],
+  };
+}
