@@ -20,7 +20,7 @@ import { vmSizes } from "./vm-sizes.ts";
 
 export interface ComputeProvider extends ResourceProvider {
   /** For the developer's command line: lets a PUT of a disk import this image file once. */
-  offerImport(fileUri: string): void;
+  offerFile(fileUri: string): void;
   /** Evicts a Spot VM by its resource id. */
   evict(vmId: string): Promise<void>;
 }
@@ -64,7 +64,7 @@ export function createComputeProvider(options: ComputeOptions): ComputeProvider 
       for (const vmId of services.metadata.keys()) await closeMetadata(services, vmId);
       if (options.keepGuestsOnStop !== true) await services.host.stopAll();
     },
-    offerImport: (fileUri) => void services.importableFiles.add(fileUri),
+    offerFile: (fileUri) => void services.importableFiles.add(fileUri),
     evict: async (vmId) => evictVm(services, startedContext(services), vmId),
   };
 }

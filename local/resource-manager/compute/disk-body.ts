@@ -171,6 +171,15 @@ export function policyProperties(properties: DiskProperties | SnapshotProperties
   });
 }
 
+/** What an update leaves: a disk access goes with the policy that needs it. */
+export function updatedProperties(
+  before: JsonObject,
+  wanted: DiskProperties | SnapshotProperties,
+): JsonObject {
+  const { diskAccessId: _, ...kept } = before;
+  return { ...kept, ...policyProperties({ ...before, ...wanted }) };
+}
+
 /** Zones of the body: at most one, `1` to `3`. */
 export function zonesOf(body: JsonObject): readonly string[] {
   const zones = body["zones"];

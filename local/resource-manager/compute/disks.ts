@@ -25,6 +25,7 @@ import {
   parseDiskBody,
   patchedBody,
   policyProperties,
+  updatedProperties,
   zonesOf,
 } from "./disk-body.ts";
 import type { DiskProperties } from "./disk-body.ts";
@@ -305,7 +306,7 @@ async function updateDisk(
     ...existing.body,
     ...wanted,
     sku: diskSku(wanted["sku"] === undefined ? existing.body : wanted),
-    properties: { ...before, ...policyProperties({ ...before, ...properties }) },
+    properties: updatedProperties(before, properties),
   };
   return {
     kind: "accepted",

@@ -21,6 +21,7 @@ import {
   parseSnapshotBody,
   patchedBody,
   policyProperties,
+  updatedProperties,
   snapshotSku,
 } from "./disk-body.ts";
 import { callDisks } from "./disk-errors.ts";
@@ -156,7 +157,7 @@ function updateSnapshot(
     ...existing.body,
     ...wanted,
     sku: snapshotSku(wanted["sku"] === undefined ? existing.body : wanted),
-    properties: { ...before, ...policyProperties({ ...before, ...properties }) },
+    properties: updatedProperties(before, properties),
   };
   return {
     kind: "accepted",

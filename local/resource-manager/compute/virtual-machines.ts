@@ -11,11 +11,12 @@ import type {
   ResourceType,
   WorkContext,
 } from "../provider.ts";
+import { detachNetworkInterface } from "../network/attachment.ts";
 import { idKey } from "../resource-id.ts";
 import { computeApiVersions, type ComputeServices } from "./compute-services.ts";
 import { callDisks } from "./disk-errors.ts";
 import { runCommandAction, runCommandActionWork } from "./run-command-action.ts";
-import { attachedDisksOf, attachedNicsOf, setDiskOwner, setNicOwner } from "./vm-attachments.ts";
+import { attachedDisksOf, attachedNicsOf, setDiskOwner } from "./vm-attachments.ts";
 import { createVm } from "./vm-create.ts";
 import { instanceViewOf } from "./vm-instance-view.ts";
 import { concurrentRequest, vmReadBucket, vmWriteBucket } from "./vm-limits.ts";
@@ -45,7 +46,7 @@ export function virtualMachines(services: ComputeServices): ResourceType {
       const instanceView = instanceViewOf(vm, context.resources);
       return { ...vm.body, properties: { ...properties, instanceView } };
     },
-    actions: { ...powerActions(), runCommand: runCommandAction() },
+    actions: { ...powerActions(services), runCommand: runCommandAction() },
     views: {
       instanceView: {
         action: "instanceView/read",
@@ -99,7 +100,7 @@ async function deleteVm(services: ComputeServices, context: WorkContext): Promis
     resources.delete(id);
   }
   for (const { id, deleteOption } of attachedNicsOf(vm)) {
-    setNicOwner(resources, id, undefined);
+    detachNetworkInterface(resources, id, vm.id);
     if (deleteOption === "Delete") resources.delete(id);
   }
 }

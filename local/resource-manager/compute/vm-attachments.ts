@@ -1,9 +1,11 @@
-import { ArmError, invalidParameter, resourceNotFound } from "../arm-error.ts";
-import { isJsonObject, objectAt, stringAt, type JsonObject, type JsonValue } from "../json.ts";
+import { ArmError, resourceNotFound } from "../arm-error.ts";
+import { isJsonObject, objectAt, stringAt, type JsonValue } from "../json.ts";
 import type { RequestContext, Resource, ResourceStore } from "../provider.ts";
+import { attachedVmOf } from "../network/attachment.ts";
 import { idKey, nameOf, parseResourceId, sameId } from "../resource-id.ts";
 import type { ComputeServices } from "./compute-services.ts";
 import { callDisks } from "./disk-errors.ts";
+import { concurrentRequest } from "./vm-limits.ts";
 
 /** Where a VM is or will be, as far as its disks and NICs care. */
 export interface VmPlace {
@@ -79,25 +81,16 @@ export function requireFreeNic(request: RequestContext, nicId: string, place: Vm
       `Resource ${nicId} referenced by resource ${place.vmId} was not found. Please make sure that the referenced resource exists, and that both resources are in the same region.`,
     );
   }
-  const owner = stringAt(objectAt(objectAt(nic.body, "properties"), "virtualMachine"), "id");
+  const owner = attachedVmOf(nic) ?? stringAt(nic.internal, "privateEndpointId");
   if (owner !== undefined && !sameId(owner, place.vmId)) {
     throw new ArmError(
       400,
       "NicInUse",
-      `Network Interface ${nic.name} is used by existing resource ${owner}. In order to delete the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.`,
+      `Network Interface ${nic.name} is used by existing resource ${owner}. In order to use the network interface, it must be dissociated from the resource. To learn more, see aka.ms/deletenic.`,
     );
   }
-  if (nic.body["properties"] !== undefined && isFailed(nic)) {
-    throw invalidParameter(
-      "networkInterfaces",
-      `Network interface ${nic.name} is in a failed state.`,
-    );
-  }
+  if (request.isBusy(nicId)) throw concurrentRequest();
   return nic;
-}
-
-function isFailed(resource: Resource): boolean {
-  return stringAt(objectAt(resource.body, "properties"), "provisioningState") === "Failed";
 }
 
 /** Writes who has a disk; undefined detaches it. Safe to repeat; a disk that is gone is skipped. */
@@ -110,20 +103,6 @@ export function setDiskOwner(
   if (disk === undefined) return;
   const { managedBy: _, ...rest } = disk.body;
   resources.put(diskId, { body: vmId === undefined ? rest : { ...rest, managedBy: vmId } });
-}
-
-/** Writes which VM a NIC belongs to; undefined frees it. */
-export function setNicOwner(
-  resources: ResourceStore,
-  nicId: string,
-  vmId: string | undefined,
-): void {
-  const nic = resources.get(nicId);
-  if (nic === undefined) return;
-  const { virtualMachine: _, ...rest } = objectAt(nic.body, "properties");
-  const properties: JsonObject =
-    vmId === undefined ? rest : { ...rest, virtualMachine: { id: vmId } };
-  resources.put(nicId, { body: { ...nic.body, properties } });
 }
 
 /** A disk of a VM, as its body names it. */
@@ -158,6 +137,6 @@ export function attachedNicsOf(vm: Resource): readonly AttachedDisk[] {
       const id = stringAt(nic, "id");
       return id === undefined
         ? []
-        : [{ id, deleteOption: stringAt(nic, "deleteOption") ?? "Detach" }];
+        : [{ id, deleteOption: stringAt(objectAt(nic, "properties"), "deleteOption") ?? "Detach" }];
     });
 }

@@ -72,10 +72,15 @@ const vmSchema = z.strictObject({
   osProfile: osProfileSchema.optional(),
   networkProfile: z.strictObject({
     networkInterfaces: z
-      .array(z.strictObject({ id: z.string(), primary: z.boolean().optional(), deleteOption }))
+      .array(
+        z.strictObject({
+          id: z.string(),
+          properties: z.strictObject({ primary: z.boolean().optional(), deleteOption }).optional(),
+        }),
+      )
       .min(1),
     networkApiVersion: anything,
-    networkInterfaceConfigurations: z.undefined(),
+    networkInterfaceConfigurations: z.undefined().optional(),
     interconnectGroupProfile: anything,
   }),
   securityProfile: z
@@ -208,7 +213,7 @@ function checkSecurity({ securityProfile }: VmProperties): void {
 }
 
 function checkNetwork({ networkProfile: { networkInterfaces } }: VmProperties): void {
-  const primaries = networkInterfaces.filter(({ primary }) => primary === true);
+  const primaries = networkInterfaces.filter((nic) => nic.properties?.primary === true);
   if (networkInterfaces.length > 1 && primaries.length !== 1) {
     throw new ArmError(
       400,

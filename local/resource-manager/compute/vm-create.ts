@@ -1,6 +1,7 @@
 import { ArmError } from "../arm-error.ts";
 import { objectAt, stringAt, withoutUndefined, type JsonObject } from "../json.ts";
-import type { PutRequest, Resource, WriteOutcome } from "../provider.ts";
+import { attachNetworkInterface } from "../network/attachment.ts";
+import type { PutRequest, Resource, ResourceStore, WriteOutcome } from "../provider.ts";
 import { formatResourceId, idKey, nameOf } from "../resource-id.ts";
 import type { ComputeServices } from "./compute-services.ts";
 import { bytesPerGiB, zonesOf } from "./disk-body.ts";
@@ -10,7 +11,6 @@ import {
   requireAttachableDisk,
   requireFreeNic,
   setDiskOwner,
-  setNicOwner,
   type VmPlace,
 } from "./vm-attachments.ts";
 import { checkNewVm, parseVmBody, type VmProperties } from "./vm-body.ts";
@@ -48,7 +48,7 @@ export async function createVm(
       : await createOsDisk(services, request, { vm, image, place });
   setDiskOwner(resources, osDisk.id, id);
   for (const disk of dataDisks) setDiskOwner(resources, disk.managedDisk?.id ?? "", id);
-  for (const nic of vm.networkProfile.networkInterfaces) setNicOwner(resources, nic.id, id);
+  attachNics(resources, id, vm);
   return {
     kind: "accepted",
     content: {
@@ -61,6 +61,15 @@ export async function createVm(
     },
     work: { name: "boot", style: "both" },
   };
+}
+
+/** The only NIC is the primary one, whether the body says so or not. */
+export function attachNics(resources: ResourceStore, vmId: string, vm: VmProperties): void {
+  const nics = vm.networkProfile.networkInterfaces;
+  for (const nic of nics) {
+    const primary = nics.length === 1 || nic.properties?.primary === true;
+    attachNetworkInterface(resources, { interfaceId: nic.id, vmId, primary });
+  }
 }
 
 function imageFor(vm: VmProperties, size: VmSize, location: string): FoundImage {

@@ -15,18 +15,22 @@ import { hasGuest, powerStateOf, updateInternal, vmIdOf, type PowerState } from 
 const firstBootRun = "cloud-init";
 
 /** `start`, `restart`, `powerOff`, `deallocate`: each an operation that takes a while. */
-export function powerActions(): Readonly<Record<string, ActionHandler>> {
+export function powerActions(services: ComputeServices): Readonly<Record<string, ActionHandler>> {
   return {
-    start: powerAction("start", "starting"),
-    restart: powerAction("restart", "starting"),
-    powerOff: powerAction("powerOff", "stopping"),
-    deallocate: powerAction("deallocate", "deallocating"),
+    start: powerAction(services, "start", "starting"),
+    restart: powerAction(services, "restart", "starting"),
+    powerOff: powerAction(services, "powerOff", "stopping"),
+    deallocate: powerAction(services, "deallocate", "deallocating"),
   };
 }
 
-function powerAction(work: string, meanwhile: PowerState): ActionHandler {
+function powerAction(
+  services: ComputeServices,
+  work: string,
+  meanwhile: PowerState,
+): ActionHandler {
   return {
-    handle: ({ existing, resources, id }) => {
+    handle: async ({ existing, resources, id }) => {
       if (work === "restart" && powerStateOf(existing) !== "running") {
         throw new ArmError(
           409,
@@ -34,6 +38,7 @@ function powerAction(work: string, meanwhile: PowerState): ActionHandler {
           `Operation 'restart' is not allowed since the VM '${existing.name}' is not running.`,
         );
       }
+      if (work === "start") await checkDisksUsable(services, existing);
       updateInternal(resources, id, { powerState: meanwhile });
       return { kind: "accepted", work: { name: work, style: "both" } };
     },
@@ -100,15 +105,20 @@ async function runCustomData(
   await host.startScript({ vmId, runId: firstBootRun, script: text, metadataEndpoint });
 }
 
+/** A VM does not start while a SAS is out for one of its disks. */
+async function checkDisksUsable(services: ComputeServices, vm: Resource): Promise<void> {
+  for (const { id } of attachedDisksOf(vm)) {
+    await callDisks(() => services.disks.assertAttachable(idKey(id)));
+  }
+}
+
 async function startVm(
   services: ComputeServices,
   context: ProviderContext,
   vm: Resource,
 ): Promise<void> {
   try {
-    for (const { id } of attachedDisksOf(vm)) {
-      await callDisks(() => services.disks.assertAttachable(idKey(id)));
-    }
+    await checkDisksUsable(services, vm);
   } catch (error) {
     updateInternal(context.resources, vm.id, { powerState: "deallocated" });
     throw error;

@@ -74,7 +74,7 @@ export function checkCoreQuota(
   vm: { readonly location: string; readonly isSpot: boolean; readonly size: VmSize },
   quota: CoreQuota,
 ): void {
-  const prefix = `/subscriptions/${request.parsedId.subscriptionId}/`;
+  const prefix = `/subscriptions/${request.parsedId.subscriptionId}`;
   const usedCores = request.resources
     .list("Microsoft.Compute/virtualMachines", prefix)
     .filter(({ id, body }) => {

@@ -1,5 +1,6 @@
 import { ArmError } from "../arm-error.ts";
 import { mergePatch, objectAt, stringAt, withoutUndefined, type JsonObject } from "../json.ts";
+import { detachNetworkInterface } from "../network/attachment.ts";
 import type {
   PatchRequest,
   PutRequest,
@@ -17,11 +18,10 @@ import {
   requireAttachableDisk,
   requireFreeNic,
   setDiskOwner,
-  setNicOwner,
   type VmPlace,
 } from "./vm-attachments.ts";
 import { parseVmBody, type VmProperties } from "./vm-body.ts";
-import { shownDataDisk } from "./vm-create.ts";
+import { attachNics, shownDataDisk } from "./vm-create.ts";
 import { checkCoreQuota, checkDataDiskCount, findVmSize } from "./vm-sizes.ts";
 import { powerStateOf } from "./vm-state.ts";
 
@@ -92,13 +92,13 @@ async function updateVm(
   const diskIds = [osDiskId, ...kept.map((disk) => disk.managedDisk?.id ?? "")];
   for (const diskId of diskIds) await requireAttachableDisk(services, request, diskId, place);
   const osDisk = request.resources.get(osDiskId);
-  const nicIds = checkNics(request, existing, vm, place);
+  checkNics(request, existing, vm, place);
 
   const { resources } = request;
   for (const { id } of attachedDisksOf(existing)) setDiskOwner(resources, id, undefined);
   for (const id of diskIds) setDiskOwner(resources, id, existing.id);
-  for (const { id } of attachedNicsOf(existing)) setNicOwner(resources, id, undefined);
-  for (const id of nicIds) setNicOwner(resources, id, existing.id);
+  for (const { id } of attachedNicsOf(existing)) detachNetworkInterface(resources, id, existing.id);
+  attachNics(resources, existing.id, vm);
   const properties = objectAt(withoutWriteOnly(wanted), "properties");
   const storageProfile = objectAt(properties, "storageProfile");
   const body: JsonObject = {
@@ -126,7 +126,7 @@ function checkNics(
   existing: Resource,
   vm: VmProperties,
   place: VmPlace,
-): readonly string[] {
+): void {
   const before = attachedNicsOf(existing).map(({ id }) => id);
   const after = vm.networkProfile.networkInterfaces.map(({ id }) => id);
   const isSame =
@@ -139,7 +139,6 @@ function checkNics(
     );
   }
   for (const id of after) requireFreeNic(request, id, place);
-  return after;
 }
 
 function checkUnchanged(existing: Resource, wanted: JsonObject): void {

@@ -9,6 +9,8 @@ import { afterEach, beforeEach, expect, it } from "vitest";
 import { openVmHost, type VmHost } from "#local/vm-host/vm-host.ts";
 
 const vmId = "0f1e2d3c-0000-4000-8000-000000000001";
+/** Generous: the machine that runs the tests may be busy with other things. */
+const eventually = { interval: 50, timeout: 20_000 };
 let directory: string;
 let host: VmHost;
 
@@ -118,7 +120,10 @@ it("ends daemons that left session and process group, but not another guest's", 
   );
   const other = await host.startScript({ vmId: "other", runId: "one", script: "exec sleep 613" });
   await expect
-    .poll(async () => (await host.listProcesses(vmId)).map(({ commandLine }) => commandLine))
+    .poll(
+      async () => (await host.listProcesses(vmId)).map(({ commandLine }) => commandLine),
+      eventually,
+    )
     .toContain("sleep 611");
   await host.stop(vmId);
   await host.stop(vmId);
@@ -130,7 +135,7 @@ it("ends daemons that left session and process group, but not another guest's", 
 
 it("kills one chosen process of a guest", async () => {
   const started = await host.startScript({ vmId, runId: "one", script: "sleep 621; echo $?" });
-  await expect.poll(async () => host.killProcesses(vmId, "sleep 621")).toBe(1);
+  await expect.poll(async () => host.killProcesses(vmId, "sleep 621"), eventually).toBe(1);
   expect(await started.finished).toMatchObject({ state: "Succeeded" });
   expect((await started.readTail()).output).toBe("137\n");
 });
