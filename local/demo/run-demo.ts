@@ -220,7 +220,7 @@ async function setEnabled(api: ApiClient, policyId: string, enabled: boolean): P
 }
 
 async function changeGuests({ stack, narration }: Demo): Promise<void> {
-  for (const disk of await stack.estate.listDisks()) {
+  for (const disk of (await stack.estate.listDisks()).filter(isOfSample)) {
     const id = disk.resourceId.toLowerCase();
     const count = await changeBlocks(stack.cloud.disks, id, changedShare);
     narration.say(`  ${disk.name}: ${count} blocks of 64 KiB`);

@@ -1,0 +1,184 @@
+import { randomBytes } from "node:crypto";
+import { readFile, truncate } from "node:fs/promises";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { findDifference, findFileDifference } from "#local/demo/compare-disks.ts";
+import type { VmRow } from "#local/stack/control-protocol.ts";
+import {
+  backUp,
+  diskId,
+  leftovers,
+  makeImage,
+  mib,
+  readDetail,
+  readPoint,
+  restore,
+  startBackup,
+  startTestStack,
+  waitForSuccess,
+  type TestStack,
+} from "./test-stack.ts";
+import { findSecrets } from "./secret-search.ts";
+
+/** Size of the repository's blocks, and how many unchanged ones are read again to check the hint. */
+const blockSizeBytes = 256 * 1024;
+const unchangedSampleCount = 64;
+const gib = 1024 * mib;
+const workerMemoryMaxBytes = 512 * mib;
+
+let running: TestStack;
+
+beforeAll(async () => {
+  running = await startTestStack();
+});
+
+afterAll(async () => {
+  await running.stop();
+});
+
+async function makeVm(name: string, images: { os: string; data?: string }): Promise<VmRow> {
+  return running.stack.estate.createVm({
+    name,
+    region: "westeurope",
+    osDisk: images.os,
+    dataDisks: images.data === undefined ? [] : [images.data],
+    tags: {},
+  });
+}
+
+test(
+  "a machine with odd sizes comes back bit by bit, full and incremental",
+  { timeout: 400_000 },
+  async () => {
+    const { stack, directory } = running;
+    const osFile = await makeImage(join(directory, "odd.raw"), 80 * mib + 12_345, [
+      { offsetBytes: 0, lengthBytes: 30 * mib },
+      { offsetBytes: 80 * mib, lengthBytes: 12_345 },
+    ]);
+    const zeroFile = await makeImage(join(directory, "zero.raw"), 33 * mib + 512, []);
+    const vm = await makeVm("odd", { os: osFile, data: zeroFile });
+    const first = await backUp(running, vm);
+    expect(first.disks.map(({ kind }) => kind)).toEqual(["full", "full"]);
+    expect(first.disks[1]?.readBytes).toBe(0);
+
+    // Three places: inside one block, over a block's edge, and the disk's last sectors.
+    const id = await diskId(running, "odd-os");
+    const lastSector = Math.floor((80 * mib + 12_345) / 512) * 512;
+    await stack.cloud.disks.guestWrite(id, 5 * mib, randomBytes(4096));
+    await stack.cloud.disks.guestWrite(id, 7 * blockSizeBytes - 512, randomBytes(1024));
+    await stack.cloud.disks.guestWrite(id, lastSector, randomBytes(512));
+    const changedBlockCount = 4;
+
+    stack.cloud.disks.resetCounters();
+    const second = await backUp(running, vm);
+    expect(second.disks.map(({ kind }) => kind)).toEqual(["incremental", "incremental"]);
+    const [osDisk, dataDisk] = second.disks;
+    const counted = (snapshotId: string | undefined) =>
+      stack.cloud.disks.countersOf({ kind: "snapshot", id: (snapshotId ?? "").toLowerCase() });
+    const osCounters = counted(osDisk?.snapshot?.snapshotId);
+    expect(osCounters.pageListCount).toBeGreaterThan(0);
+    expect(osCounters.readBytes).toBeGreaterThanOrEqual(4096 + 1024 + 512);
+    expect(osCounters.readBytes).toBeLessThanOrEqual(
+      (changedBlockCount + unchangedSampleCount) * blockSizeBytes,
+    );
+    expect(osDisk?.changedBytes).toBeLessThanOrEqual(changedBlockCount * blockSizeBytes);
+    expect(counted(dataDisk?.snapshot?.snapshotId).readBytes).toBeLessThanOrEqual(
+      unchangedSampleCount * blockSizeBytes,
+    );
+
+    const restored = await restore(running, second, "odd-restored");
+    for (const [source, target] of [
+      ["odd-os", "odd-restored-os"],
+      ["odd-data-0", "odd-restored-data-0"],
+    ] as const) {
+      const pair = {
+        left: { kind: "disk", id: await diskId(running, source) },
+        right: { kind: "disk", id: await diskId(running, target) },
+      } as const;
+      expect(await findDifference(stack.cloud.disks, pair, directory)).toBeUndefined();
+    }
+    expect(restored.disks.map(({ sizeBytes }) => sizeBytes)).toEqual(
+      vm.disks.map(({ sizeBytes }) => sizeBytes),
+    );
+
+    // The older point is still what the machine was before the change.
+    await restore(running, first, "odd-before");
+    const out = join(directory, "before.raw");
+    const { sizeBytes } = await stack.estate.exportDisk({ disk: "odd-before-os", out });
+    if (sizeBytes !== 80 * mib + 12_345) await truncate(out, 80 * mib + 12_345);
+    expect(await findFileDifference(out, osFile)).toBeUndefined();
+    expect(await leftovers(running, [second])).toEqual([]);
+  },
+);
+
+test(
+  "a 2 TiB disk with 100 MiB of data is backed up and restored within 512 MiB of memory",
+  { timeout: 600_000 },
+  async () => {
+    const { stack, directory } = running;
+    const os = await makeImage(join(directory, "small.raw"), 32 * mib, [
+      { offsetBytes: 0, lengthBytes: mib },
+    ]);
+    const pieces = Array.from({ length: 25 }, (_, index) => ({
+      offsetBytes: index * 80 * gib + index * 4096,
+      lengthBytes: 4 * mib,
+    }));
+    const data = await makeImage(join(directory, "large.raw"), 2048 * gib, pieces);
+    const vm = await makeVm("large", { os, data });
+    const sessionId = await startBackup(running, vm);
+    const memory = watchWorkerMemory(running);
+    await waitForSuccess(running, sessionId);
+    const session = await readDetail(running, sessionId);
+    const large = session.backupDisks?.find(({ sizeBytes }) => sizeBytes === 2048 * gib);
+    expect(large?.readBytes).toBeGreaterThanOrEqual(100 * mib);
+    expect(large?.readBytes).toBeLessThanOrEqual(100 * mib + pieces.length * 2 * blockSizeBytes);
+
+    const point = await readPoint(running, sessionId);
+    await restore(running, point, "large-restored");
+    const peakBytes = await memory.stop();
+    expect(peakBytes).toBeGreaterThan(0);
+    expect(peakBytes).toBeLessThan(workerMemoryMaxBytes);
+
+    const source = await diskId(running, "large-data-0");
+    const target = await diskId(running, "large-restored-data-0");
+    for (const { offsetBytes, lengthBytes } of pieces) {
+      const left = await stack.cloud.disks.guestRead(source, offsetBytes, lengthBytes);
+      const right = await stack.cloud.disks.guestRead(target, offsetBytes, lengthBytes);
+      expect(Buffer.compare(left, right)).toBe(0);
+    }
+    // Everything else is zero on both: nothing else was ever written.
+    const allocated = stack.cloud.disks.describeDisk(target)?.allocatedBytes ?? 0;
+    expect(allocated).toBeLessThanOrEqual(100 * mib + pieces.length * 2 * blockSizeBytes);
+  },
+);
+
+test("no secret is in a queue, a table, a history or a log", { timeout: 60_000 }, async () => {
+  expect(await findSecrets(running)).toEqual([]);
+});
+
+/** Highest resident memory of any agent process until stopped, from the kernel's own count. */
+function watchWorkerMemory({ stack }: TestStack): { stop(): Promise<number> } {
+  let peakBytes = 0;
+  const end = new AbortController();
+  const watch = async () => {
+    while (!end.signal.aborted) {
+      for (const vm of await stack.estate.listVms()) {
+        for (const { processId, commandLine } of await stack.cloud.vmHost.listProcesses(vm.vmId)) {
+          if (!commandLine.includes("agent.mjs")) continue;
+          const status = await readFile(`/proc/${processId}/status`, "utf8").catch(() => "");
+          const kib = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0);
+          peakBytes = Math.max(peakBytes, kib * 1024);
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+  };
+  const watching = watch();
+  return {
+    async stop() {
+      end.abort();
+      await watching;
+      return peakBytes;
+    },
+  };
+}
