@@ -107,9 +107,11 @@ export async function startFunctionsHost(options: FunctionsHostOptions): Promise
   let stopped: Promise<void> | undefined;
   const stop = async (graceMs = defaultGraceMs): Promise<void> => {
     stopped ??= (async () => {
+      log("information", "Host", "Stopping: no new work is taken.");
       await Promise.all(services.map(async (service) => service.stop(graceMs)));
       await worker.stop();
       await resources.disposeAsync();
+      log("information", "Host", "Stopped.");
     })();
     return stopped;
   };

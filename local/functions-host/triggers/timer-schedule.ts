@@ -8,8 +8,9 @@ export interface TimerSchedule {
 }
 
 /** What NCRONTAB knows; croner's own extensions (L, W, #, @daily) do not exist in Azure. */
-const fieldPattern =
-  /^(\*|[0-9a-z]+(-[0-9a-z]+)?)(\/\d+)?(,(\*|[0-9a-z]+(-[0-9a-z]+)?)(\/\d+)?)*$/i;
+const atom = String.raw`(\d{1,2}|[a-z]{3})`;
+const range = String.raw`(\*|${atom}(-${atom})?)(/\d{1,2})?`;
+const fieldPattern = new RegExp(`^${range}(,${range})*$`, "i");
 
 /**
  * @param timeZone IANA name (`WEBSITE_TIME_ZONE`); UTC when undefined
