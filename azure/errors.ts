@@ -115,7 +115,8 @@ export function redact(text: string): string {
 }
 
 function adviceFor(status: number | undefined, code: string, name: unknown): RetryAdvice {
-  if (name === "CredentialUnavailableError") return "never";
+  // The token endpoint of a machine that has just started may answer late.
+  if (name === "CredentialUnavailableError") return "backoff";
   if (status === undefined) {
     // A RestError without a status had no answer at all: connection lost, name not resolved.
     return name === "RestError" || PASSING_FAILURES.has(code) ? "backoff" : "never";

@@ -11,7 +11,7 @@ const PIECE_NAME = /^json(\d+)$/;
 
 /** Throws `HoldfastError` code `RecordTooLarge`. */
 export function encodeDocument(value: unknown): Record<string, string> {
-  const text = JSON.stringify(value);
+  const text = asciiJson(value);
   if (text.length > JSON_CHARS_MAX) {
     throw new HoldfastError(
       "RecordTooLarge",
@@ -19,15 +19,21 @@ export function encodeDocument(value: unknown): Record<string, string> {
     );
   }
   const properties: Record<string, string> = {};
-  let start = 0;
-  for (let index = 0; start < text.length; index += 1) {
-    let end = Math.min(start + PIECE_CHARS_MAX, text.length);
-    // Half a surrogate pair is not valid text for Azure.
-    if (end < text.length && isHighSurrogate(text.charCodeAt(end - 1))) end -= 1;
-    properties[`json${index}`] = text.slice(start, end);
-    start = end;
+  for (let start = 0, index = 0; start < text.length; start += PIECE_CHARS_MAX, index += 1) {
+    properties[`json${index}`] = text.slice(start, start + PIECE_CHARS_MAX);
   }
   return properties;
+}
+
+/**
+ * JSON text in printable ASCII: pieces can be cut anywhere (half a surrogate pair is not valid text),
+ * and Azurite 3.37 spoils characters of several bytes that lie across two network packets.
+ */
+function asciiJson(value: unknown): string {
+  return JSON.stringify(value).replaceAll(
+    /[^\x20-\x7e]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** Throws `HoldfastError` code `RecordDamaged` when the pieces do not make one document. */
@@ -46,8 +52,4 @@ export function decodeDocument(entity: Readonly<Record<string, unknown>>): unkno
       { cause: error },
     );
   }
-}
-
-function isHighSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdbff;
 }
