@@ -16,6 +16,7 @@ export type { CreateRepositoryOptions, Repository } from "./repository.ts";
 export type { RepositorySecret } from "./format/key-slot.ts";
 export { BufferPool } from "./buffer-pool.ts";
 export { decodeFrames, encodeBlocks, inlineBlockCodec } from "./codec/block-codec.ts";
+export { giveBack } from "./codec/give-back.ts";
 export type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./codec/block-codec.ts";
 export { defaultWriterLimits, writeDiskPoint } from "./writer/write-disk-point.ts";
 export type {

@@ -13,6 +13,7 @@ import {
   BufferPool,
   DiskPointReader,
   defaultWriterLimits,
+  giveBack,
   writeDiskPoint,
   type DiskPointReference,
   type DiskPointStats,
@@ -27,9 +28,9 @@ import { ThreadCodec } from "./thread-codec.ts";
 
 const MIB = 1024 * 1024;
 /** Raw data of all disks that is being read and encoded. */
-const WINDOW_BUDGET_BYTES = 48 * MIB;
+const WINDOW_BUDGET_BYTES = 24 * MIB;
 const MIN_WINDOW_BYTES = 4 * MIB;
-const PACK_BUDGET_BYTES = 96 * MIB;
+const PACK_BUDGET_BYTES = 64 * MIB;
 /** With more disks than this, packs get smaller so that each disk can have one open. */
 const DISKS_WITH_LARGE_PACKS = 3;
 const SMALL_PACK_BYTES = 8 * MIB;
@@ -149,7 +150,8 @@ export class DataMover {
       for await (const piece of { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }) {
         const bytes = await point.readBlocks(piece, inner);
         await writer.write(piece.offsetBytes, bytes, inner);
-        writtenBytes += bytes.length;
+        writtenBytes += piece.lengthBytes;
+        giveBack(bytes);
         options.onProgress?.({ writtenBytes });
       }
     };

@@ -5,6 +5,7 @@
 import { isMainThread, parentPort, workerData, type MessagePort } from "node:worker_threads";
 // Not through the repository's public face: a thread needs the codec alone.
 import { decodeFrames, encodeBlocks } from "#core/repository/codec/block-codec.ts";
+import { giveBack } from "#core/repository/codec/give-back.ts";
 import { codeOf, messageOf } from "#core/lib/errors.ts";
 import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
 
@@ -27,6 +28,8 @@ function compute(request: CodecRequest): { answer: CodecAnswer; transfer: ArrayB
   } catch (error) {
     const failure = { code: codeOf(error), message: messageOf(error) };
     return { answer: { id, kind: "failed", ...failure }, transfer: [] };
+  } finally {
+    giveBack(request.job.bytes);
   }
 }
 

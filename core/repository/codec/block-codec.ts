@@ -121,7 +121,7 @@ export function encodeBlocks(job: EncodeJob): EncodedBlocks {
       hash: Uint8Array.from(hash),
     };
   });
-  const frames = new Uint8Array(framesBytes);
+  const frames = Buffer.allocUnsafeSlow(framesBytes);
   let at = 0;
   for (const part of parts) {
     frames.set(part, at);
@@ -136,7 +136,7 @@ export function decodeFrames(job: DecodeJob): Uint8Array {
     requireIntact(frame.rawBytes <= MAX_BLOCK_BYTES, "a frame claims an impossible length");
     totalBytes += frame.rawBytes;
   }
-  const raw = new Uint8Array(totalBytes);
+  const raw = Buffer.allocUnsafeSlow(totalBytes);
   let at = 0;
   for (const frame of job.frames) {
     raw.set(decodeFrame(job.bytes, frame), at);

@@ -3,6 +3,7 @@ import { HoldfastError, codeOf } from "../../lib/errors.ts";
 import type { DiskRange } from "../../ports/disk-data.ts";
 import { BlockMap, asDamage } from "../block-map.ts";
 import { inlineBlockCodec, type BlockCodec, type FrameToDecode } from "../codec/block-codec.ts";
+import { giveBack } from "../codec/give-back.ts";
 import { readReferencedDiskPoint } from "../disk-points.ts";
 import { LEAF_BLOCKS, damaged, objectNames } from "../format/layout.ts";
 import type { BlockEntry, Leaf } from "../format/leaf.ts";
@@ -119,6 +120,7 @@ export class DiskPointReader {
           out.set(raw.subarray(at, at + lengthBytes), target);
           at += lengthBytes;
         }
+        giveBack(raw);
       }),
     );
     return out;

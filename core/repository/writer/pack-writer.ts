@@ -7,6 +7,7 @@ import { assert } from "../../lib/assert.ts";
 import type { BlobStore } from "../../ports/blob-store.ts";
 import type { BufferPool } from "../buffer-pool.ts";
 import type { EncodedBlocks } from "../codec/block-codec.ts";
+import { giveBack } from "../codec/give-back.ts";
 import type { BlockEntry } from "../format/leaf.ts";
 import { HEADER_BYTES, TAG_BYTES, objectNames } from "../format/layout.ts";
 import { FRAME_PURPOSES } from "../format/frame.ts";
@@ -206,6 +207,7 @@ function appendFrames(
   const startBytes = pack.usedBytes;
   pack.buffer.set(encoded.frames, startBytes);
   pack.usedBytes += encoded.frames.length;
+  giveBack(encoded.frames);
   return encoded.blocks.map((block, position) => {
     if (block.kind !== "stored") return undefined;
     const { frameNumber, encoding, storedBytes, rawBytes, hash } = block;
