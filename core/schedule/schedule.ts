@@ -36,9 +36,9 @@ export function nextSlot(schedule: Schedule, after: Date): Date | undefined {
 
 /** The latest slot at or before `now`. */
 export function latestSlot(schedule: Schedule, now: Date): Date | undefined {
-  // previousRuns excludes its reference; a slot that is due this very second counts.
-  const [slot] = cronOf(schedule).previousRuns(1, new Date(now.getTime() + 1000));
-  return slot !== undefined && slot.getTime() <= now.getTime() ? slot : undefined;
+  // Slots are whole seconds and previousRuns excludes its reference: the next whole second is right.
+  const nextSecond = new Date((Math.floor(now.getTime() / 1000) + 1) * 1000);
+  return cronOf(schedule).previousRuns(1, nextSecond)[0];
 }
 
 export interface DueBackup {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { SUBSCRIPTION, createTestVm } from "./test-vm.ts";
-import { addRepository, createWorld, type World } from "./test-world.ts";
+import { addRepository, collect, createWorld, type World } from "./test-world.ts";
 
 async function prepare(settings: Record<string, string> = {}): Promise<World> {
   const world = createWorld(settings);
@@ -31,7 +31,7 @@ async function sessionOf(world: World, slot: string) {
 }
 
 async function count(list: AsyncIterable<unknown>): Promise<number> {
-  return (await Array.fromAsync(list)).length;
+  return (await collect(list)).length;
 }
 
 /** Nothing of a session that is over may be left, apart from what is told. */
@@ -71,7 +71,7 @@ describe("backup of a VM", () => {
       kind: "password",
       password: "correct horse battery staple",
     });
-    const points = await Array.fromAsync(world.context.records.points.list());
+    const points = await collect(world.context.records.points.list());
     expect(
       points.map(({ value }) => value.disks.map((disk) => disk.snapshot !== undefined)),
     ).toEqual([

@@ -146,7 +146,7 @@ export function createFakeAzure(): FakeAzure {
       startAttachVm: async ({ vmResourceId, tags }) => add(vmResourceId, { type: "vm", tags }),
       startWorkerVm: async ({ vmResourceId, tags }) => add(vmResourceId, { type: "worker", tags }),
       startDeleteVm: async (id) => {
-        if (resources.get(id)?.type === "worker") resources.delete(`${nicOf(id)}`);
+        if (resources.get(id)?.type === "worker") resources.delete(nicOf(id));
         remove(id);
       },
       startRunCommand: async (request) => {

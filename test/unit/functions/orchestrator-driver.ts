@@ -3,6 +3,7 @@
  * own from timer to timer, keeps entities in memory, and checks that every orchestration, replayed
  * from its history, asks for exactly the same things in the same order.
  */
+import { createHash } from "node:crypto";
 import { DummyOrchestrationContext } from "durable-functions";
 import type { OrchestrationContext, Task } from "durable-functions";
 import { ORCHESTRATOR_HANDLERS } from "#functions/orchestrators/all-orchestrators.ts";
@@ -250,11 +251,8 @@ function createContext(
     createTimer: (fireAt: Date) => task({ kind: "timer", name: "timer", fireAt: fireAt.getTime() }),
     waitForExternalEvent: (name: string) => task({ kind: "event", name }),
     newGuid: (text: string) => {
-      const hash = [...`${instanceId}${text}${guids++}`].reduce(
-        (left, each) => (left * 31 + each.charCodeAt(0)) >>> 0,
-        7,
-      );
-      return hash.toString(16).padStart(12, "0");
+      const digest = createHash("sha256").update(`${instanceId}\n${text}\n${guids++}`);
+      return digest.digest("hex").slice(0, 32);
     },
     Task: {
       all: (parts: Task[]) => compound("all", parts),

@@ -184,3 +184,9 @@ export async function addRepository({ context }: World): Promise<string> {
   });
   return "r-1";
 }
+
+export async function collect<Value>(list: AsyncIterable<Value>): Promise<Value[]> {
+  const values: Value[] = [];
+  for await (const value of list) values.push(value);
+  return values;
+}

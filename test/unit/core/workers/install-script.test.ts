@@ -1,0 +1,119 @@
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import {
+  INSTALL_SCRIPT,
+  installParametersOf,
+  installSecretsOf,
+} from "#core/workers/install-script.ts";
+
+const SECRET = "s".repeat(43);
+
+describe("install script", () => {
+  let folder: string;
+  let archive: string;
+  beforeEach(() => {
+    folder = mkdtempSync(path.join(tmpdir(), "holdfast-install-"));
+    const content = path.join(folder, "content");
+    mkdirSync(path.join(content, "bin"), { recursive: true });
+    mkdirSync(path.join(content, "lib"));
+    // Stands in for the Node binary of a bundle: notes what it was started with, and stays.
+    const program = `#!/bin/sh\nenv | grep ^HOLDFAST_ > "$HOLDFAST_TEST_SEEN"\nexec sleep 30\n`;
+    writeFileSync(path.join(content, "bin/node"), program, { mode: 0o755 });
+    writeFileSync(path.join(content, "lib/agent.mjs"), "");
+    archive = path.join(folder, "bundle.tar.gz");
+    spawnSync("tar", ["-czf", archive, "-C", content, "."]);
+    // Stands in for curl: the address comes on standard input, the file goes where it is told.
+    mkdirSync(path.join(folder, "path"));
+    writeFileSync(
+      path.join(folder, "path/curl"),
+      `#!/bin/bash\nprintf '%s ' "$@" > "${folder}/curl-arguments"\ncat > "${folder}/curl-input"\nwhile [ $# -gt 0 ]; do if [ "$1" = --output ]; then cp "${archive}" "$2"; fi; shift; done\n`,
+      { mode: 0o755 },
+    );
+  });
+  afterEach(() => {
+    try {
+      process.kill(Number(readFileSync(path.join(folder, "root/agent.pid"), "utf8")));
+    } catch {
+      // The agent was never started in this test.
+    }
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  function install(
+    fields: Partial<{ sizeBytes: number; sha256: string; md5: string; id: string }>,
+  ) {
+    const bytes = readFileSync(archive);
+    const digest = (name: string): string => createHash(name).update(bytes).digest("hex");
+    const bundle = {
+      version: "1.2.3",
+      sizeBytes: bytes.length,
+      sha256: digest("sha256"),
+      md5: digest("md5"),
+      ...fields,
+    };
+    const parameters = installParametersOf({
+      bundle,
+      settings: { HOLDFAST_WORKER_ID: fields.id ?? "worker-1" },
+    });
+    const secrets = installSecretsOf({
+      bundleUrl: "https://staging.example/bundle?sig=urlsecret",
+      workerSecret: SECRET,
+    });
+    return spawnSync("bash", ["-s"], {
+      input: INSTALL_SCRIPT,
+      encoding: "utf8",
+      env: {
+        PATH: `${path.join(folder, "path")}:${process.env["PATH"] ?? ""}`,
+        HOLDFAST_ROOT: path.join(folder, "root"),
+        HOLDFAST_TEST_SEEN: path.join(folder, "seen"),
+        ...parameters,
+        ...secrets,
+      },
+    });
+  }
+
+  it("is valid bash and holds no value of its own", () => {
+    expect(spawnSync("bash", ["-n"], { input: INSTALL_SCRIPT }).status).toBe(0);
+    expect(INSTALL_SCRIPT).toContain("set -euo pipefail");
+    expect(INSTALL_SCRIPT).not.toMatch(/https?:\/\//);
+  });
+
+  it("unpacks a bundle that is what it should be, and starts the agent", () => {
+    const done = install({});
+    expect([done.status, done.stderr]).toEqual([0, ""]);
+    expect(done.stdout).toMatch(/^holdfast agent 1\.2\.3 runs as process \d+\n$/);
+    const environment = path.join(folder, "root/agent.env");
+    expect(statSync(environment).mode & 0o777).toBe(0o600);
+    expect(readFileSync(environment, "utf8")).toContain(`HOLDFAST_WORKER_SECRET="${SECRET}"`);
+    const seen = readFileSync(path.join(folder, "seen"), "utf8");
+    expect(seen).toContain("HOLDFAST_WORKER_ID=worker-1");
+    expect(seen).not.toContain("urlsecret");
+    expect(readFileSync(path.join(folder, "curl-arguments"), "utf8")).not.toContain("urlsecret");
+    expect(done.stdout).not.toContain(SECRET);
+    const first = readFileSync(path.join(folder, "root/agent.pid"), "utf8");
+    expect(install({}).status).toBe(0);
+    expect(readFileSync(path.join(folder, "root/agent.pid"), "utf8")).not.toBe(first);
+  });
+
+  it.each([
+    ["size", { sizeBytes: 1 }, /has \d+ bytes, not 1/],
+    ["MD5", { md5: "0".repeat(32) }, /MD5 of the bundle is wrong/],
+    ["SHA-256", { sha256: "0".repeat(64) }, /SHA-256 of the bundle is wrong/],
+  ])("executes nothing of a bundle whose %s is wrong", (_name, fields, expected) => {
+    const done = install(fields);
+    expect(done.status).toBe(1);
+    expect(done.stderr).toMatch(expected);
+    expect(() => statSync(path.join(folder, "seen"))).toThrow();
+    expect(() => statSync(path.join(folder, "root/current"))).toThrow();
+  });
+
+  it("refuses a setting that could become code", () => {
+    const done = install({ id: "$(touch x)" });
+    expect(done.status).toBe(1);
+    expect(done.stderr).toContain("HOLDFAST_WORKER_ID");
+  });
+});

@@ -1,0 +1,117 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { SESSION_TAG } from "#core/backup/snapshot-tags.ts";
+import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
+import { SUBSCRIPTION, createTestVm } from "./test-vm.ts";
+import { addRepository, collect, createWorld, type World } from "./test-world.ts";
+
+const SESSION = "restore-1";
+const GROUP = `/subscriptions/${SUBSCRIPTION}/resourceGroups/shop`;
+const POINT = `${createTestVm().vmId}-20261122T013000Z-manual`;
+
+/** A world with one restore point, whose source VM is gone. */
+async function prepare(vmName = "web-restored"): Promise<World> {
+  const world = createWorld();
+  const vm = createTestVm();
+  world.azure.vms.set(vm.resourceId, vm);
+  await addRepository(world);
+  const sessionId = `backup-${POINT}`;
+  await world.driver.run(ORCHESTRATORS.backupVm, sessionId, {
+    sessionId,
+    vmId: vm.vmId,
+    vmResourceId: vm.resourceId,
+    vmName: vm.name,
+    repositoryId: "r-1",
+    trigger: "manual",
+    forceFull: false,
+    settings: world.context.config.run,
+  });
+  await world.context.records.sessions.insert(SESSION, {
+    sessionId: SESSION,
+    type: "restore",
+    state: "running",
+    trigger: "manual",
+    startedAt: world.context.clock().toISOString(),
+    restorePointId: POINT,
+    restoreRequest: { restorePointId: POINT, vmName },
+  });
+  world.driver.calls.length = 0;
+  return world;
+}
+
+const restore = (world: World): Promise<unknown> =>
+  world.driver.run(ORCHESTRATORS.restoreVm, SESSION, {
+    sessionId: SESSION,
+    settings: world.context.config.run,
+  });
+
+const restoredOf = (world: World): string[] =>
+  [...world.azure.resources.values()]
+    .filter((each) => each.tags[SESSION_TAG] === SESSION)
+    .map((each) => each.id.slice(each.id.lastIndexOf("/") + 1))
+    .sort();
+
+describe("restore of a VM", () => {
+  let world: World;
+  beforeEach(async () => {
+    world = await prepare();
+  });
+
+  it("makes disks, NIC and VM under the new name, with the disks sealed", async () => {
+    expect(await restore(world)).toMatchObject({ ok: true, value: { state: "succeeded" } });
+    expect(restoredOf(world)).toEqual([
+      "web-restored",
+      "web-restored-data-0",
+      "web-restored-nic-0",
+      "web-restored-os",
+    ]);
+    expect(world.azure.ofType("disk").map((disk) => disk.diskState)).toEqual([
+      "Unattached",
+      "Unattached",
+    ]);
+    expect(world.azure.liveSas.size).toBe(0);
+    const session = await world.context.records.sessions.get(SESSION);
+    expect(session.restoredVmResourceId).toBe(
+      `${GROUP}/providers/Microsoft.Compute/virtualMachines/web-restored`,
+    );
+    expect(session.restoreDisks).toHaveLength(2);
+    const [, job] = world.jobs;
+    expect(job?.kind === "restore" && job.disks.map((disk) => disk.sizeBytes)).toEqual([
+      2 ** 30,
+      2 ** 31,
+    ]);
+  });
+
+  it("overwrites nothing: an existing disk is a conflict and stays", async () => {
+    const taken = `${GROUP}/providers/Microsoft.Compute/disks/web-restored-os`;
+    await world.azure.compute.startUploadDisk({
+      diskId: taken,
+      location: "westeurope",
+      zones: [],
+      sizeBytes: 1,
+      skuName: "x",
+      tags: {},
+    });
+    expect(await restore(world)).toMatchObject({ value: { state: "failed" } });
+    expect((await world.context.records.sessions.get(SESSION)).error?.code).toBe("RestoreConflict");
+    expect(world.azure.ofType("disk").map((disk) => disk.id)).toEqual([taken]);
+  });
+
+  it("leaves nothing of the restore behind whichever call fails", async () => {
+    const before = world.driver.calls.length;
+    await restore(world);
+    const names = world.driver.calls.slice(before).map((call) => call.name);
+    const undone = new Set(["delete-restored", "revoke-grants", "close-session", "append-log"]);
+    for (const [failing, name] of names.entries()) {
+      if (undone.has(name)) continue;
+      const broken = await prepare();
+      const error = { code: "Injected", message: name, retry: "never" };
+      broken.sabotage = () =>
+        broken.driver.calls.length === failing + 1 ? { ok: false, error } : undefined;
+      await restore(broken);
+      const { state } = await broken.context.records.sessions.get(SESSION);
+      expect([name, state, restoredOf(broken)]).toEqual([name, "failed", []]);
+      expect(broken.azure.liveSas.size).toBe(0);
+      expect(await collect(broken.context.records.grants.list())).toEqual([]);
+    }
+  });
+});
