@@ -20,7 +20,7 @@ export interface ScriptParameter {
   readonly value: string;
 }
 
-export type ScriptState = "Succeeded" | "Failed" | "TimedOut" | "Canceled";
+type ScriptState = "Succeeded" | "Failed" | "TimedOut" | "Canceled";
 
 export interface ScriptResult {
   readonly state: ScriptState;
@@ -56,7 +56,7 @@ export interface ScriptStart {
 }
 
 /** `maxTailLen` of the Run Command agent; the action run command has the same limit. */
-export const outputTailBytes = 4_096;
+const outputTailBytes = 4_096;
 const adoptedPollMs = 200;
 /** Bounds the wait for a file that appears together with the end of the process. */
 const exitFileAttempts = 25;

@@ -110,8 +110,7 @@ export class VmHost {
 
   /** Processes of the guest, by id. Empty where the platform cannot tell (all but Linux). */
   async listProcesses(vmId: string): Promise<GuestProcess[]> {
-    const marker = this.#markerOf(vmId);
-    return findMarkedProcesses((found) => found === marker, guestMarkerVariable);
+    return this.#findProcesses(vmId);
   }
 
   /**
@@ -128,13 +127,13 @@ export class VmHost {
   /** Ends everything that the guest started; no error when nothing runs. */
   async stop(vmId: string): Promise<void> {
     for (const run of this.#runs.get(vmId) ?? []) run.cancel();
-    await endProcesses(() => this.listProcesses(vmId), this.#graceMs());
+    await endProcesses(() => this.#findProcesses(vmId), this.#graceMs());
   }
 
   /** What the hypervisor does to a Spot VM: no grace. */
   async evict(vmId: string): Promise<void> {
     for (const run of this.#runs.get(vmId) ?? []) run.cancel();
-    await endProcesses(() => this.listProcesses(vmId), 0);
+    await endProcesses(() => this.#findProcesses(vmId), 0);
   }
 
   /** Stops the guest and removes its directory; safe to repeat. */
@@ -154,6 +153,11 @@ export class VmHost {
   async stopAll(): Promise<void> {
     for (const runs of this.#runs.values()) for (const run of runs) run.cancel();
     await this.adopt([]);
+  }
+
+  #findProcesses(vmId: string): GuestProcess[] {
+    const marker = this.#markerOf(vmId);
+    return findMarkedProcesses((found) => found === marker, guestMarkerVariable);
   }
 
   #watch(vmId: string, run: ScriptRun): void {

@@ -4,7 +4,7 @@ import type { RequestContext, ResourceType } from "../provider.ts";
 import { sameId } from "../resource-id.ts";
 import { diskApiVersions } from "./compute-services.ts";
 
-export const diskAccessType = "Microsoft.Compute/diskAccesses";
+const diskAccessType = "Microsoft.Compute/diskAccesses";
 const encryptionSetType = "Microsoft.Compute/diskEncryptionSets";
 
 /** "Currently only one endpoint connection is supported" (arm-compute, DiskAccess). */

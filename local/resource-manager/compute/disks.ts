@@ -65,7 +65,7 @@ export function disks(services: ComputeServices): ResourceType {
 }
 
 /** 409 while a VM has the disk or a SAS is out. */
-export function checkDiskDeletable(services: ComputeServices, disk: Resource): void {
+function checkDiskDeletable(services: ComputeServices, disk: Resource): void {
   const owner = stringAt(disk.body, "managedBy");
   if (owner !== undefined) {
     throw new ArmError(409, "OperationNotAllowed", `Disk ${disk.name} is attached to VM ${owner}.`);

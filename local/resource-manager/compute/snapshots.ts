@@ -28,8 +28,6 @@ import { callDisks } from "./disk-errors.ts";
 import { grantActions, grantWork } from "./disk-grants.ts";
 import { diskType, findSource } from "./disks.ts";
 
-export const snapshotType = "Microsoft.Compute/snapshots";
-
 export function snapshots(services: ComputeServices): ResourceType {
   return {
     type: "snapshots",

@@ -24,7 +24,7 @@ import { closeMetadata, powerActions, powerWork } from "./vm-power.ts";
 import { hasGuest, vmIdOf } from "./vm-state.ts";
 import { patchVm, replaceVm } from "./vm-update.ts";
 
-export const vmType = "Microsoft.Compute/virtualMachines";
+const vmType = "Microsoft.Compute/virtualMachines";
 
 export function virtualMachines(services: ComputeServices): ResourceType {
   return {

@@ -124,7 +124,7 @@ const vmSchema = z.strictObject({
 });
 
 export type VmProperties = z.infer<typeof vmSchema>;
-export type OsProfile = z.infer<typeof osProfileSchema>;
+type OsProfile = z.infer<typeof osProfileSchema>;
 
 /** "The maximum length of the binary array is 65535 bytes" (arm-compute, OSProfile.customData). */
 const maxCustomDataBytes = 65_535;

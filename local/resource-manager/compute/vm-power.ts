@@ -131,7 +131,7 @@ async function startVm(
 }
 
 /** Opens the VM's metadata service, on the port that its processes may know already. */
-export async function openMetadata(
+async function openMetadata(
   services: ComputeServices,
   context: ProviderContext,
   vm: Resource,
@@ -154,7 +154,7 @@ export async function openMetadata(
 }
 
 /** Ends what runs in the guest and its metadata service. Safe to repeat. */
-export async function stopGuest(services: ComputeServices, vm: Resource): Promise<void> {
+async function stopGuest(services: ComputeServices, vm: Resource): Promise<void> {
   if (hasGuest(vm)) await services.host.stop(vmIdOf(vm));
   await closeMetadata(services, vm.id);
 }

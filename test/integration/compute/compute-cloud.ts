@@ -21,7 +21,7 @@ import {
 import { ensureServerTls } from "#local/tls/authority.ts";
 import { openVmHost, type VmHost } from "#local/vm-host/vm-host.ts";
 
-export const subscriptionId = "11111111-1111-4111-8111-111111111111";
+const subscriptionId = "11111111-1111-4111-8111-111111111111";
 export const region = "westeurope";
 export const group = "compute-tests";
 
