@@ -22,7 +22,7 @@ export interface ScriptParameter {
 
 type ScriptState = "Succeeded" | "Failed" | "TimedOut" | "Canceled";
 
-export interface ScriptResult {
+interface ScriptResult {
   readonly state: ScriptState;
   /** Undefined when the script did not end by itself. */
   readonly exitCode: number | undefined;
@@ -40,7 +40,7 @@ export interface ScriptRun {
   cancel(): void;
 }
 
-export interface ScriptOutput {
+interface ScriptOutput {
   readonly output: string;
   readonly error: string;
 }

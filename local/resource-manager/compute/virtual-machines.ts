@@ -3,11 +3,13 @@
  * attached disks (what is protected, what was restored) has bytes only and runs nothing.
  * The VM owns its disks and NICs from the moment its PUT is answered until it is deleted.
  */
+import { ArmError } from "../arm-error.ts";
 import { objectAt, stringAt, type JsonObject } from "../json.ts";
 import type {
   AccessRequest,
   LinkedAccess,
   ProviderContext,
+  Resource,
   ResourceType,
   WorkContext,
 } from "../provider.ts";
@@ -39,7 +41,10 @@ export function virtualMachines(services: ComputeServices): ResourceType {
         ? createVm(services, request)
         : replaceVm(services, request, request.existing),
     patch: (request) => patchVm(services, request),
-    remove: () => ({ kind: "accepted", work: { name: "delete", style: "both" } }),
+    remove: ({ existing }) => {
+      checkDisksDeletable(services, existing);
+      return { kind: "accepted", work: { name: "delete", style: "both" } };
+    },
     show: (vm, context, expand) => {
       if (expand?.toLowerCase() !== "instanceview") return vm.body;
       const properties = objectAt(vm.body, "properties");
@@ -84,6 +89,19 @@ function linkedAccess({ method, body }: AccessRequest): readonly LinkedAccess[] 
     objectAt(objectAt(body, "identity"), "userAssignedIdentities"),
   ).map((id) => ({ id, action: "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action" }));
   return [...nics, ...disks, ...identities];
+}
+
+/** A disk that goes with its VM must not have a SAS out (possible while it is deallocated). */
+function checkDisksDeletable(services: ComputeServices, vm: Resource): void {
+  for (const { id, deleteOption } of attachedDisksOf(vm)) {
+    if (deleteOption !== "Delete") continue;
+    if (services.disks.describeDisk(idKey(id))?.liveGrant === undefined) continue;
+    throw new ArmError(
+      409,
+      "OperationNotAllowed",
+      `There is an active shared access signature outstanding for disk ${id}. Call EndGetAccess before deleting the virtual machine with it.`,
+    );
+  }
 }
 
 /** Ends the guest, then removes or frees what the VM had, each by its `deleteOption`. */

@@ -233,6 +233,13 @@ it("deletes with the VM what says so, and frees the rest", async () => {
       ],
     },
   });
+  await cloud.client.virtualMachines.deallocate(group, "gone", quick);
+  const read = { access: "Read", durationInSeconds: 60 } as const;
+  await cloud.client.disks.grantAccess(group, "gone-os", read, quick);
+  expect(await refusalOf(cloud.client.virtualMachines.delete(group, "gone", quick))).toBe(
+    "409 OperationNotAllowed",
+  );
+  await cloud.client.disks.revokeAccess(group, "gone-os", quick);
   await cloud.client.virtualMachines.delete(group, "gone", { ...quick, forceDeletion: true });
   expect(await refusalOf(cloud.client.virtualMachines.get(group, "gone"))).toBe(
     "404 ResourceNotFound",

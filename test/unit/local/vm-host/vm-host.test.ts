@@ -111,7 +111,7 @@ it("reports the exit code and standard error of a failure", async () => {
 it("ends a script that exceeds its time, with what it waits for", async () => {
   const result = await run("sleep 600 & sleep 601", { timeoutSeconds: 0.2 });
   expect(result).toMatchObject({ state: "TimedOut", exitCode: undefined });
-  expect(await host.listProcesses(vmId)).toEqual([]);
+  await expect.poll(async () => host.listProcesses(vmId), eventually).toEqual([]);
 });
 
 it("ends daemons that left session and process group, but not another guest's", async () => {
