@@ -1,0 +1,97 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import { signEvent } from "#core/protocol/event-authentication.ts";
+import type { WorkerEvent } from "#core/protocol/worker-event.ts";
+import { handleWorkerEvent } from "#functions/triggers/worker-events.queue.ts";
+import { createWorld, type World } from "./test-world.ts";
+
+let world: World;
+const key = (x: string) => ({ kty: "EC", crv: "P-256", x, y: "y" }) as const;
+
+beforeEach(async () => {
+  world = createWorld();
+  await world.context.records.workers.insert("w", {
+    workerId: "w",
+    location: "west",
+    vmResourceId: "/vm",
+    nicId: "/nic",
+    queueName: "jobs-w",
+    queueServiceUrl: "https://q/",
+    blobServiceUrl: "https://b/",
+    createdAt: world.context.clock().toISOString(),
+  });
+});
+
+const worker = () => world.context.records.workers.get("w");
+
+describe("events of workers", () => {
+  it("are dropped when they are forged or unreadable, and touch nothing", async () => {
+    const event: WorkerEvent = {
+      version: 1,
+      workerId: "w",
+      sequence: 0,
+      sentAt: "2026-11-22T01:30:00.000Z",
+      body: { kind: "enrolled", publicKey: key("evil"), agentVersion: "1" },
+    };
+    const forged = signEvent(event, new Uint8Array(32));
+    for (const message of [
+      forged,
+      JSON.stringify(forged),
+      "{",
+      "",
+      7,
+      null,
+      { event: "{}", mac: "" },
+    ])
+      await handleWorkerEvent(world.context, world.client, message);
+    expect((await worker()).publicKey).toBeUndefined();
+    expect((await worker()).lastSeenAt).toBeUndefined();
+    expect(world.lines.filter((line) => line.includes('"eventDropped"'))).toHaveLength(7);
+  });
+
+  it("of an unknown worker are dropped", async () => {
+    await world.send("gone", { kind: "heartbeat", memoryBytes: 1 });
+    expect(world.lines.join()).toContain("UnknownWorker");
+  });
+
+  it("enrol with the latest key, whatever the order", async () => {
+    const at = world.driver.now;
+    await world.send("w", { kind: "enrolled", publicKey: key("first"), agentVersion: "1" });
+    world.driver.now = at + 1000;
+    await world.send("w", { kind: "enrolled", publicKey: key("second"), agentVersion: "1" });
+    world.driver.now = at;
+    await world.send("w", { kind: "enrolled", publicKey: key("first"), agentVersion: "1" });
+    expect((await worker()).publicKey?.x).toBe("second");
+  });
+
+  it("of an earlier dispatch or another worker do not count; late progress does not go back", async () => {
+    const { jobs } = world.context.records;
+    await jobs.insert("j", {
+      jobId: "j",
+      sessionId: "j",
+      location: "west",
+      state: "dispatched",
+      attempt: 2,
+      workerId: "w",
+      progress: [],
+      progressSequence: 5,
+      spec: { kind: "restore", repositoryId: "r", vmId: "v", pointId: "p", disks: [] },
+    });
+    const error = { code: "X", message: "https://x/?sig=abc", retry: "never" } as const;
+    await world.send("w", { kind: "job-failed", jobId: "j", attempt: 1, error });
+    await world.send("w", {
+      kind: "progress",
+      jobId: "j",
+      attempt: 2,
+      disks: [{ diskId: "d", doneBytes: 1, totalBytes: 2, readBytes: 1, storedBytes: 1 }],
+    });
+    expect(await jobs.get("j")).toMatchObject({ state: "dispatched", progress: [] });
+    await world.send("w", { kind: "job-failed", jobId: "j", attempt: 2, error });
+    expect(await jobs.get("j")).toMatchObject({
+      state: "failed",
+      error: { code: "X", message: "https://x/?sig=***" },
+    });
+    const result = { kind: "restore" as const, disks: [] };
+    await world.send("w", { kind: "job-succeeded", jobId: "j", attempt: 2, result });
+    expect((await jobs.get("j")).state).toBe("failed");
+  });
+});
