@@ -22,7 +22,7 @@ import {
 } from "jose";
 import { z } from "zod";
 
-export const defaultTenantId = "5d0c9a52-2f0e-4f0c-9f6e-8f2f4b1d7a10";
+const defaultTenantId = "5d0c9a52-2f0e-4f0c-9f6e-8f2f4b1d7a10";
 
 const clockSkewSeconds = 300;
 const defaultLifetimeSeconds = 3600;

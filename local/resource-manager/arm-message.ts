@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "./json.ts";
+import type { JsonValue } from "./json.ts";
 import type { Method } from "./provider.ts";
 
 /** A request past the HTTP layer. */
@@ -42,10 +42,3 @@ export interface RequestRecord {
 }
 
 export type RequestObserver = (record: RequestRecord) => void;
-
-export function okResponse(
-  body: JsonObject,
-  headers?: Readonly<Record<string, string>>,
-): ArmResponse {
-  return { status: 200, body, ...(headers === undefined ? {} : { headers }) };
-}

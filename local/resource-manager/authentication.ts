@@ -2,7 +2,7 @@ import type { TokenService, TokenVerdict } from "../identity/token-service.ts";
 import { ArmError } from "./arm-error.ts";
 
 /** https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/services-id-authentication-support */
-export const armAudiences = ["https://management.azure.com", "https://management.core.windows.net"];
+const armAudiences = ["https://management.azure.com", "https://management.core.windows.net"];
 
 /**
  * Object id of the caller. Throws 401 with the code that Resource Manager gives for a missing,

@@ -15,10 +15,10 @@ import {
 import type { LinkedAccess, ProviderContext, Resource } from "./provider.ts";
 import { nameOf } from "./resource-id.ts";
 
-export const assignAction = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
+const assignAction = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action";
 
 /** Ids of user-assigned identities that a body assigns. */
-export function assignedIdentityIds(body: JsonObject): readonly string[] {
+function assignedIdentityIds(body: JsonObject): readonly string[] {
   const assigned = objectAt(objectAt(body, "identity"), "userAssignedIdentities");
   return Object.entries(assigned).flatMap(([id, value]) => (value === null ? [] : [id]));
 }

@@ -43,7 +43,7 @@ export function ipConfigurationsOf(body: JsonObject): readonly JsonObject[] {
 }
 
 /** The range of a stored subnet. */
-export function rangeOfSubnet(subnet: Resource): AddressRange {
+function rangeOfSubnet(subnet: Resource): AddressRange {
   const properties = objectAt(subnet.body, "properties");
   const [first] = prefixesOf(properties, "addressPrefix");
   const parsed = first === undefined ? undefined : parsePrefix(first);
