@@ -12,6 +12,7 @@ export interface FunctionsProcessOptions {
 }
 
 const program = fileURLToPath(new URL("../functions-host/main.ts", import.meta.url));
+const preload = new URL("end-with-parent.ts", import.meta.url).href;
 const readyTimeoutMs = 60_000;
 const readyPollMs = 100;
 const restartDelayMs = 1000;
@@ -66,9 +67,9 @@ export class FunctionsProcess {
     try {
       const child = spawn(
         process.execPath,
-        [program, "--app", appDirectory, "--port", String(port)],
+        ["--import", preload, program, "--app", appDirectory, "--port", String(port)],
         {
-          stdio: ["ignore", log.fd, log.fd],
+          stdio: ["ignore", log.fd, log.fd, "ipc"],
           // Its own group: Ctrl-C reaches the stack only, which then stops its parts in order.
           detached: true,
           env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1", ...settings },
@@ -102,12 +103,12 @@ export class FunctionsProcess {
   }
 }
 
-/** Whether an HTTP server answers, whatever it says. */
+/** Whether the host has the app loaded: before, it answers 503. */
 async function answers(port: number): Promise<boolean> {
   try {
     const response = await fetch(`http://127.0.0.1:${port}/`, { redirect: "manual" });
     await response.arrayBuffer();
-    return true;
+    return response.status !== 503;
   } catch {
     return false;
   }

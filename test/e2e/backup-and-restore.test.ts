@@ -27,13 +27,15 @@ const gib = 1024 * mib;
 const workerMemoryMaxBytes = 512 * mib;
 
 let running: TestStack;
+let stop: (() => Promise<void>) | undefined;
 
 beforeAll(async () => {
   running = await startTestStack();
+  stop = () => running.stop();
 });
 
 afterAll(async () => {
-  await running.stop();
+  await stop?.();
 });
 
 async function makeVm(name: string, images: { os: string; data?: string }): Promise<VmRow> {

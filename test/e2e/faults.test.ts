@@ -17,13 +17,15 @@ import {
   type TestStack,
 } from "./test-stack.ts";
 
-const imageSizeBytes = 400 * mib;
+const imageSizeBytes = 160 * mib;
 
 let running: TestStack;
+let stop: (() => Promise<void>) | undefined;
 let vm: VmRow;
 
 beforeAll(async () => {
   running = await startTestStack();
+  stop = () => running.stop();
   const image = await makeImage(join(running.directory, "disk.raw"), imageSizeBytes, [
     { offsetBytes: 0, lengthBytes: imageSizeBytes },
   ]);
@@ -37,7 +39,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await running.stop();
+  await stop?.();
 });
 
 test(

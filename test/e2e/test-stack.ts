@@ -41,14 +41,9 @@ export async function startTestStack(): Promise<TestStack> {
     baseUrl: stack.addresses.api,
     readToken: async () => (await stack.issueApiToken()).token,
   });
-  const { repositoryId } = await api.call("POST", "/repositories", {
-    body: {
-      name: "test",
-      blobServiceUrl: stack.addresses.blob,
-      container: "backups",
-      encryption: { kind: "password", secretName: repositorySecretName },
-    },
-    answer: z.object({ repositoryId: z.string() }),
+  const repositoryId = await createRepository(api, stack).catch(async (error: unknown) => {
+    await stack.stop();
+    throw error;
   });
   return {
     stack,
@@ -60,6 +55,19 @@ export async function startTestStack(): Promise<TestStack> {
       await rm(directory, { recursive: true, force: true });
     },
   };
+}
+
+async function createRepository(api: ApiClient, stack: Stack): Promise<string> {
+  const { repositoryId } = await api.call("POST", "/repositories", {
+    body: {
+      name: "test",
+      blobServiceUrl: stack.addresses.blob,
+      container: "backups",
+      encryption: { kind: "password", secretName: repositorySecretName },
+    },
+    answer: z.object({ repositoryId: z.string() }),
+  });
+  return repositoryId;
 }
 
 /** Starts a backup on demand; answers its session. */
