@@ -4,6 +4,7 @@ import type { Operations } from "./operations.ts";
 import type { ProviderContext, Resource, ResourceProvider, ResourceType } from "./provider.ts";
 import type { ResourceId } from "./resource-id.ts";
 import type { ResourceTable } from "./resource-table.ts";
+import { privateEndpointConnectionType } from "./private-link.ts";
 import type { Throttle } from "./throttling.ts";
 import type { ArmRequest } from "./arm-message.ts";
 
@@ -56,6 +57,7 @@ export function demandAccess(
   core.access.demand(call.principalId, wanted.action, wanted.scope);
 }
 
+/** The type of these segments. Types with `privateLink` have their connections as a type below. */
 export function findType(
   core: Core,
   namespace: string,
@@ -64,10 +66,21 @@ export function findType(
   const provider = core.providers.find(
     (item) => item.namespace.toLowerCase() === namespace.toLowerCase(),
   );
-  const wanted = types.join("/").toLowerCase();
-  const definition = provider?.types.find(({ type }) => type.toLowerCase() === wanted);
-  if (provider === undefined || definition === undefined) return undefined;
+  if (provider === undefined) return undefined;
+  const find = (segments: readonly string[]): ResourceType | undefined =>
+    provider.types.find(({ type }) => type.toLowerCase() === segments.join("/").toLowerCase());
+  const parent = isConnection(types) ? find(types.slice(0, -1)) : undefined;
+  const connection =
+    parent?.privateLink === undefined
+      ? undefined
+      : privateEndpointConnectionType(parent.type, parent.apiVersions);
+  const definition = find(types) ?? connection;
+  if (definition === undefined) return undefined;
   return { provider, definition, fullType: `${provider.namespace}/${definition.type}` };
+}
+
+function isConnection(types: readonly string[]): boolean {
+  return types.at(-1)?.toLowerCase() === "privateendpointconnections";
 }
 
 export function typeOfResource(core: Core, id: ResourceId): RegisteredType | undefined {

@@ -242,8 +242,8 @@ export interface ResourceType {
 }
 
 /**
- * A type that private endpoints can point at. The connections are resources of the type
- * `<type>/privateEndpointConnections`, see private-link.ts.
+ * A type that private endpoints can point at. The core gives it the child type
+ * `privateEndpointConnections` and shows them in its properties, see private-link.ts.
  */
 export interface PrivateLinkTarget {
   readonly groupIds: readonly string[];

@@ -1,5 +1,6 @@
 import { typeOfResource, type Core } from "./core.ts";
 import { objectAt, type JsonObject } from "./json.ts";
+import { connectionsOf } from "./private-link.ts";
 import type { Resource } from "./provider.ts";
 import { parseResourceId } from "./resource-id.ts";
 
@@ -7,7 +8,9 @@ import { parseResourceId } from "./resource-id.ts";
 export function renderResource(core: Core, resource: Resource, expand?: string): JsonObject {
   const parsed = parseResourceId(resource.id);
   const type = parsed === undefined ? undefined : typeOfResource(core, parsed);
-  const body = type?.definition.show?.(resource, core.context, expand) ?? resource.body;
+  const shown = type?.definition.show?.(resource, core.context, expand) ?? resource.body;
+  const body =
+    type?.definition.privateLink === undefined ? shown : withConnections(core, resource, shown);
   return {
     id: resource.id,
     name: resource.name,
@@ -15,6 +18,11 @@ export function renderResource(core: Core, resource: Resource, expand?: string):
     ...(type?.definition.etag === true ? { etag: resource.etag } : {}),
     ...body,
   };
+}
+
+function withConnections(core: Core, resource: Resource, body: JsonObject): JsonObject {
+  const privateEndpointConnections = connectionsOf(resource, core.resources);
+  return { ...body, properties: { ...objectAt(body, "properties"), privateEndpointConnections } };
 }
 
 /** `body` with `properties.provisioningState`. */

@@ -3,10 +3,9 @@
  * the whole cloud, and its endpoints are those where the backend serves its data.
  */
 import type { StorageBackend } from "../../storage/storage-backend.ts";
-import { privateEndpointConnectionType } from "../private-link.ts";
 import type { ResourceProvider } from "../provider.ts";
 import { accountServices, type StorageEntities } from "./account-services.ts";
-import { accountType, storageAccounts, storageVersions } from "./storage-accounts.ts";
+import { accountType, storageAccounts } from "./storage-accounts.ts";
 
 export interface StorageProviderOptions {
   readonly backend: StorageBackend;
@@ -17,11 +16,7 @@ export interface StorageProviderOptions {
 export function storageProvider({ backend, entities }: StorageProviderOptions): ResourceProvider {
   return {
     namespace: "Microsoft.Storage",
-    types: [
-      storageAccounts(backend),
-      ...accountServices(entities),
-      privateEndpointConnectionType("storageAccounts", storageVersions),
-    ],
+    types: [storageAccounts(backend), ...accountServices(entities)],
     // Accounts that exist must be served again before anyone asks for their endpoints.
     start: async ({ resources }) => {
       for (const account of resources.list(accountType))

@@ -1,12 +1,10 @@
 import { ArmError } from "../arm-error.ts";
 import { mergePatch, objectAt, stringAt, type JsonObject } from "../json.ts";
-import { connectionsOf } from "../private-link.ts";
 import type {
   ActionOutcome,
   BucketUse,
   PutRequest,
   Resource,
-  ResourceStore,
   ResourceType,
   WriteOutcome,
 } from "../provider.ts";
@@ -56,12 +54,11 @@ export function storageAccounts(backend: StorageBackend): ResourceType {
       return { kind: "stored", content: { body: mergePatch(existing.body, body) } };
     },
     // Deletion of an account is not a long-running operation.
-    remove: async ({ existing, resources }) => {
-      dropConnections(existing, resources);
+    remove: async ({ existing }) => {
       await backend.deleteAccount(existing.name);
       return { kind: "deleted" };
     },
-    show: (resource, { resources }) => showAccount(resource, { resources, backend }),
+    show: (resource) => showAccount(resource, backend),
     actions: {
       listKeys: { exclusive: false, handle: ({ existing }) => listKeys(existing) },
       regenerateKey: {
@@ -142,28 +139,12 @@ function putAccount(request: PutRequest): WriteOutcome {
   };
 }
 
-/** Connections go with the account; their endpoints stay behind as Disconnected. */
-function dropConnections(account: Resource, resources: ResourceStore): void {
-  for (const connection of connectionsOf(account, resources)) {
-    const id = stringAt(connection, "id");
-    if (id !== undefined) resources.delete(id);
-  }
-}
-
-function showAccount(
-  account: Resource,
-  from: { resources: ResourceStore; backend: StorageBackend },
-): JsonObject {
-  const properties = objectAt(account.body, "properties");
+function showAccount(account: Resource, backend: StorageBackend): JsonObject {
   const created = stringAt(account.internal, "key") !== undefined;
-  const endpoints = created
-    ? { primaryEndpoints: { ...from.backend.endpoints(account.name) } }
-    : {};
-  const privateEndpointConnections = connectionsOf(account, from.resources);
-  return {
-    ...account.body,
-    properties: { ...properties, ...endpoints, privateEndpointConnections },
-  };
+  if (!created) return account.body;
+  const properties = objectAt(account.body, "properties");
+  const primaryEndpoints = { ...backend.endpoints(account.name) };
+  return { ...account.body, properties: { ...properties, primaryEndpoints } };
 }
 
 function listKeys(account: Resource): ActionOutcome {
