@@ -12,10 +12,10 @@
  * harms it. Nothing read is returned before it was verified.
  */
 export { createRepository, openRepository } from "./repository.ts";
-export type { CreateRepositoryOptions, Repository } from "./repository.ts";
+export type { Repository } from "./repository.ts";
 export type { RepositorySecret } from "./format/key-slot.ts";
 export { BufferPool } from "./buffer-pool.ts";
-export { decodeFrames, encodeBlocks, inlineBlockCodec } from "./codec/block-codec.ts";
+export { decodeFrames } from "./codec/block-codec.ts";
 export { giveBack } from "./codec/give-back.ts";
 export type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./codec/block-codec.ts";
 export { defaultWriterLimits, writeDiskPoint } from "./writer/write-disk-point.ts";
@@ -26,16 +26,7 @@ export type {
   WriterLimits,
   WrittenDiskPoint,
 } from "./writer/write-disk-point.ts";
-export { listDiskPointSequences, readDiskPoint } from "./disk-points.ts";
-export type { DiskPoint } from "./disk-points.ts";
-export { diskPointReferenceSchema } from "./format/manifests.ts";
-export type {
-  DiskPointManifest,
-  DiskPointReference,
-  DiskPointStats,
-  VmPoint,
-} from "./format/manifests.ts";
+export { readDiskPoint } from "./disk-points.ts";
+export type { DiskPointReference, DiskPointStats, VmPoint } from "./format/manifests.ts";
 export { DiskPointReader } from "./reader/disk-point-reader.ts";
-export type { DiskPointReaderOptions } from "./reader/disk-point-reader.ts";
 export { commitVmPoint, listVmPoints, readVmPoint } from "./vm-points.ts";
-export type { CommitVmPointOptions, ListedVmPoint } from "./vm-points.ts";

@@ -35,7 +35,7 @@ export interface CreateRepositoryOptions {
   /** Cryptographically strong bytes. */
   readonly random: (byteCount: number) => Uint8Array;
   readonly now: Date;
-  /** log2 of scrypt's N for a new password slot, 10 to 20. Default 17. */
+  /** log2 of scrypt's N for a new password slot, 10 to 20. Default 15. */
   readonly scryptLogN?: number;
 }
 

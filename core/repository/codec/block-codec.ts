@@ -13,7 +13,7 @@ import {
 } from "../format/frame.ts";
 import { compress, decompress } from "./zstd.ts";
 
-export interface BlockToEncode {
+interface BlockToEncode {
   /** Place in the job's bytes. */
   readonly offsetBytes: number;
   readonly lengthBytes: number;
@@ -79,11 +79,11 @@ export interface BlockCodec {
 const WORTHWHILE_SAVING = 1 / 32;
 const ZEROS = Buffer.alloc(MAX_BLOCK_BYTES);
 
-export function blockHash(hashKey: Uint8Array, raw: Uint8Array): Buffer {
+function blockHash(hashKey: Uint8Array, raw: Uint8Array): Buffer {
   return createHmac("sha256", hashKey).update(raw).digest().subarray(0, HASH_BYTES);
 }
 
-export function isZero(raw: Uint8Array): boolean {
+function isZero(raw: Uint8Array): boolean {
   return ZEROS.subarray(0, raw.length).equals(raw);
 }
 

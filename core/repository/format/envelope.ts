@@ -14,7 +14,7 @@ import {
 } from "./layout.ts";
 import { ZERO_NONCE, manifestKeyOf, seal, unseal } from "./keys.ts";
 
-export const ENVELOPE_KINDS = { diskPoint: 1, vmPoint: 2, attempt: 3 } as const;
+const ENVELOPE_KINDS = { diskPoint: 1, vmPoint: 2, attempt: 3 } as const;
 export type EnvelopeKind = keyof typeof ENVELOPE_KINDS;
 
 const OBJECT_ID_AT = 16;

@@ -75,7 +75,7 @@ export const attemptSchema = z.object({
   dataKey: dataKeySchema,
 });
 
-export const diskPointReferenceSchema = z.object({
+const diskPointReferenceSchema = z.object({
   diskId: z.string(),
   sequence: z.number().int().positive(),
   /** Random id of the manifest object: tells it from any other of the same number. */
