@@ -23,7 +23,7 @@ import { AppSettings } from "./settings.ts";
 import { hostStorageName, StorageConnections } from "./storage/storage-connections.ts";
 import { assertBindingsSupported, FunctionRunner } from "./triggers/function-runner.ts";
 import { openQueue, type QueueBindingContext, QueueOutput } from "./triggers/queue-output.ts";
-import { QueueTrigger } from "./triggers/queue-trigger.ts";
+import { queueLeaseMs, QueueTrigger } from "./triggers/queue-trigger.ts";
 import { TimerStatusStore } from "./triggers/timer-status.ts";
 import { TimerTrigger } from "./triggers/timer-trigger.ts";
 import { FunctionWorker } from "./worker/function-worker.ts";
@@ -173,10 +173,7 @@ async function openHub(
 ): Promise<{ client: HubClient; pumps: HubPumps }> {
   const { durableTask } = hostJson.extensions;
   const { controlQueueVisibilityTimeout, maxQueuePollingInterval } = durableTask.storageProvider;
-  const leaseSeconds = settings.get("HOLDFAST_LOCAL_DURABLE_VISIBILITY_SECONDS");
-  const leaseMs =
-    leaseSeconds === undefined ? controlQueueVisibilityTimeout : Number(leaseSeconds) * 1000;
-  assert(leaseMs >= 1000, "a durable message must be invisible for at least a second");
+  const leaseMs = leaseMsOf(settings) ?? controlQueueVisibilityTimeout;
   const connection = connections.get(hubConnectionName(hostJson));
   const store = new AzureTaskStore({ connection, hubName, leaseMs, clock, log });
   await store.initialize();
@@ -203,7 +200,7 @@ async function openHub(
 }
 
 function createQueueTriggers(
-  { clock, hostJson, log, worker }: Foundation,
+  { clock, hostJson, log, settings, worker }: Foundation,
   context: QueueBindingContext,
   runner: FunctionRunner,
 ): QueueTrigger[] {
@@ -214,7 +211,9 @@ function createQueueTriggers(
       const poisonBinding = { ...target.trigger, queueName: `${queue.name}-poison` };
       const poisonQueue = openQueue(poisonBinding, context);
       const queueOptions = hostJson.extensions.queues;
-      return new QueueTrigger({ target, queue, poisonQueue, queueOptions, runner, clock, log });
+      const leaseMs = leaseMsOf(settings) ?? queueLeaseMs;
+      const common = { queueOptions, leaseMs, runner, clock, log };
+      return new QueueTrigger({ target, queue, poisonQueue, ...common });
     });
 }
 
@@ -227,6 +226,15 @@ async function createTimers(
   return worker.functions
     .filter(({ trigger }) => trigger.type.toLowerCase() === "timertrigger")
     .map((target) => new TimerTrigger({ target, settings, statuses, runner, clock, log }));
+}
+
+/** Tests shorten the lease of in-flight work, so that what a killed host held comes back soon. */
+function leaseMsOf(settings: AppSettings): number | undefined {
+  const text = settings.get("HOLDFAST_LOCAL_DURABLE_VISIBILITY_SECONDS");
+  if (text === undefined) return undefined;
+  const leaseMs = Number(text) * 1000;
+  assert(leaseMs >= 1000, "a message that was taken must be invisible for at least a second");
+  return leaseMs;
 }
 
 function hubNameOf({ hostJson, settings }: Foundation): string {

@@ -20,14 +20,16 @@ export interface QueueTriggerOptions {
   readonly queue: QueueClient;
   readonly poisonQueue: QueueClient;
   readonly queueOptions: QueueOptions;
+  /** How long a message that was taken stays invisible; renewed at half of it. */
+  readonly leaseMs: number;
   readonly runner: FunctionRunner;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 const shortestIdleMs = 100;
-/** A message is hidden this long and renewed at half of it. */
-const leaseMs = 600_000;
+/** The lease of the real extension. */
+export const queueLeaseMs = 600_000;
 const receiveLimit = 32;
 const logCategory = "Host.Triggers.Queues";
 
@@ -103,7 +105,7 @@ export class QueueTrigger {
       const received = await unlessMissing(async () =>
         queue.receiveMessages({
           numberOfMessages: Math.min(batchSize, receiveLimit),
-          visibilityTimeout: leaseMs / 1000,
+          visibilityTimeout: Math.ceil(this.#options.leaseMs / 1000),
         }),
       );
       return received?.receivedMessageItems ?? [];
@@ -138,6 +140,7 @@ export class QueueTrigger {
   }
 
   async #renew(held: HeldMessage, finished: AbortSignal): Promise<void> {
+    const { leaseMs } = this.#options;
     for (;;) {
       await this.#options.clock.sleep(leaseMs / 2, finished);
       if (finished.aborted) return;

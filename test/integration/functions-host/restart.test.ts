@@ -1,3 +1,4 @@
+import { QueueServiceClient } from "@azure/storage-queue";
 import { afterAll, beforeAll, beforeEach, afterEach, describe, expect, test } from "vitest";
 import { AzuriteProcess } from "./azurite-process.ts";
 import { FixtureBuild } from "./fixture-build.ts";
@@ -46,6 +47,24 @@ describe("a host that is killed", () => {
     expect(status).toMatchObject({ runtimeStatus: "Completed", output: keys });
     const recorded = new Set(last.journal("record").map(({ key }) => key));
     expect([...recorded].sort()).toEqual(keys);
+  });
+
+  test("leaves the queue message it was working on to the next one", async () => {
+    const settings = { HUB_NAME: `QueueHub${hubCount++}` };
+    const queue = QueueServiceClient.fromConnectionString(azurite.connectionString).getQueueClient(
+      "work-items",
+    );
+    await queue.createIfNotExists();
+    {
+      await using first = await startHost(settings);
+      await queue.sendMessage(Buffer.from('{"slow":true}').toString("base64"));
+      await eventually("the message", () => first.journal("consume")[0]);
+      await first.end("SIGKILL");
+      expect(first.journal("consumed")).toEqual([]);
+    }
+    await using second = await startHost(settings);
+    await eventually("the message again", () => second.journal("consumed")[0]);
+    expect(second.journal("consume").map(({ dequeueCount }) => dequeueCount)).toEqual([1, 2]);
   });
 
   test("makes up a timer run that was missed, once", async () => {

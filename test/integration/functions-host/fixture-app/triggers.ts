@@ -79,11 +79,15 @@ app.storageQueue("consume", {
   queueName: "%WORK_QUEUE%",
   connection: "WorkStorage",
   return: output.storageQueue({ queueName: "results", connection: "WorkStorage" }),
-  handler: (message: unknown, context) => {
+  handler: async (message: unknown, context) => {
     const { dequeueCount } = context.triggerMetadata ?? {};
     journal({ kind: "consume", message, dequeueCount: Number(dequeueCount) });
     if (typeof message === "object" && message !== null && "fail" in message) {
       throw new Error("cannot consume this");
+    }
+    if (typeof message === "object" && message !== null && "slow" in message) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      journal({ kind: "consumed", message });
     }
     return [{ done: message }, "text"];
   },
