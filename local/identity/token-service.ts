@@ -49,7 +49,7 @@ export interface IssuedToken {
   readonly expiresOn: number;
 }
 
-export interface TokenExpectation {
+interface TokenExpectation {
   /** Compared without a trailing slash. */
   readonly audiences: readonly string[];
   readonly issuers: readonly string[];

@@ -23,7 +23,7 @@ export interface ArmResponse {
 }
 
 /** What observers learn about each request, also about refused ones. */
-export interface RequestRecord {
+interface RequestRecord {
   readonly at: Date;
   readonly method: string;
   readonly path: string;

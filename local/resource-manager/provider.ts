@@ -85,7 +85,7 @@ export interface PatchRequest extends RequestContext {
   readonly existing: Resource;
 }
 
-export interface DeleteRequest extends RequestContext {
+interface DeleteRequest extends RequestContext {
   readonly existing: Resource;
 }
 
@@ -122,7 +122,7 @@ export type WriteOutcome =
   | { readonly kind: "stored"; readonly content: ResourceContent }
   | { readonly kind: "accepted"; readonly content: ResourceContent; readonly work: Work };
 
-export type DeleteOutcome =
+type DeleteOutcome =
   { readonly kind: "deleted" } | { readonly kind: "accepted"; readonly work: Work };
 
 export type ActionOutcome =
@@ -179,7 +179,7 @@ export interface AccessRequest {
 }
 
 /** A read below a resource that is no resource itself, e.g. `virtualMachines/{vm}/instanceView`. */
-export interface ResourceView {
+interface ResourceView {
   /** RBAC action after the type, e.g. `instanceView/read`. */
   readonly action: string;
   handle(request: ActionRequest): JsonValue | Promise<JsonValue>;
@@ -254,7 +254,7 @@ export interface PrivateLinkTarget {
 }
 
 /** A path that addresses no resource: `skus`, `locations/{location}/vmSizes`. GET only. */
-export interface SubscriptionRoute {
+interface SubscriptionRoute {
   /** Below `/subscriptions/{id}/providers/{namespace}/`; `{x}` captures a segment. */
   readonly path: string;
   /** RBAC action after the namespace, e.g. `skus/read`. */
@@ -263,7 +263,7 @@ export interface SubscriptionRoute {
   handle(request: RouteRequest): JsonValue | Promise<JsonValue>;
 }
 
-export interface RouteRequest extends ProviderContext {
+interface RouteRequest extends ProviderContext {
   readonly subscriptionId: string;
   readonly query: ReadonlyMap<string, string>;
   readonly parameters: Readonly<Record<string, string>>;
