@@ -1,4 +1,4 @@
-/** What the simulated Azure refuses, with the code and HTTP status that Azure answers (see facts.md). */
+/** What the simulated Azure refuses, with the code and HTTP status that Azure answers (see docs/local-azure.md). */
 export class DiskServiceError extends Error {
   override readonly name = "DiskServiceError";
   /** Azure's error code, e.g. `OperationNotAllowed`. */

@@ -1,6 +1,6 @@
 import { DiskServiceError, invalidParameter, notAllowed } from "./disk-errors.ts";
 
-/** Azure's limits on disks, snapshots and their SAS; sources in facts.md. */
+/** Azure's limits on disks, snapshots and their SAS; sources in docs/local-azure.md. */
 const maxLiveSasPerFamily = 5;
 const maxSnapshotsPerWindow = 7;
 export const snapshotWindowMs = 5 * 60 * 1000;
