@@ -133,9 +133,7 @@ export async function leftovers(
   test: TestStack,
   newestPoints: readonly RestorePoint[],
 ): Promise<string[]> {
-  const vms = (await test.stack.estate.listVms()).filter(
-    ({ tags }) => !Object.keys(tags).some((name) => name.startsWith("holdfast-worker")),
-  );
+  const vms = await test.stack.estate.listVms();
   const sampleVms = vms.filter(({ resourceId }) => resourceId.includes("/workloads-rg/"));
   const expected = {
     vmNames: sampleVms.map(({ name }) => name),

@@ -1,0 +1,176 @@
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import { findFileDifference } from "#local/demo/compare-disks.ts";
+import { shownSessionSchema, waitForEnd } from "#local/demo/sessions.ts";
+import { ApiClient } from "#local/stack/api-client.ts";
+import { resourceRowSchema, verbs, vmRowSchema } from "#local/stack/control-protocol.ts";
+
+/** A user's way: a disk image of one's own, the command line, and the HTTP API with a token. */
+const program = fileURLToPath(new URL("../../local/main.ts", import.meta.url));
+const runTimeoutMs = 200_000;
+/** No multiple of a sector, and above Azure's smallest upload of 20 MiB. */
+const imageSizeBytes = 30 * 1024 * 1024 + 1001;
+
+let directory: string;
+let state: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), "holdfast-cli-"));
+  state = join(directory, "state");
+});
+
+afterAll(async () => {
+  await local("down");
+  await rm(directory, { recursive: true, force: true });
+});
+
+interface Ended {
+  readonly exitCode: number | null;
+  readonly output: string;
+}
+
+async function local(...args: string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [program, ...args, "--state", state], {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, INIT_CWD: directory, NODE_NO_WARNINGS: "1" },
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+  }
+  const exitCode = await new Promise<number | null>((resolve) => child.once("exit", resolve));
+  return { exitCode, output: output.trim() };
+}
+
+async function succeed(...args: string[]): Promise<string> {
+  const { exitCode, output } = await local(...args);
+  if (exitCode !== 0) throw new Error(`${args.join(" ")} ended with ${exitCode}: ${output}`);
+  return output;
+}
+
+async function listPorts(): Promise<number[]> {
+  const text = await readFile(join(state, "ports.json"), "utf8");
+  return Object.values(z.record(z.string(), z.number()).parse(JSON.parse(text)));
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  const free = await new Promise<boolean>((resolve) => {
+    server.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => resolve(true));
+  });
+  await new Promise((resolve) => server.close(resolve));
+  return free;
+}
+
+/** Processes whose command line or environment names the state directory. */
+async function listProcesses(): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of await readdir("/proc")) {
+    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
+    for (const file of ["cmdline", "environ"]) {
+      const text = await readFile(join("/proc", name, file), "latin1").catch(() => "");
+      if (text.includes(state)) found.push(text.replaceAll("\0", " "));
+    }
+  }
+  return found;
+}
+
+test(
+  "an image of one's own is backed up, changed, backed up, restored and exported",
+  { timeout: 500_000 },
+  async () => {
+    expect((await local("status")).exitCode).toBe(3);
+    expect((await local("vm", "list")).output).toContain("No stack runs");
+    await succeed("up", "--detach");
+    const status = verbs.status.output.parse(JSON.parse(await succeed("status", "--json")));
+    const api = new ApiClient({
+      baseUrl: status.addresses.api,
+      readToken: () => succeed("token"),
+    });
+
+    const image = Buffer.concat([
+      randomBytes(2_000_000),
+      Buffer.alloc(imageSizeBytes - 3_000_000),
+      randomBytes(1_000_000),
+    ]);
+    await writeFile(join(directory, "anything.raw"), image);
+    const created = await succeed(
+      ..."vm create --name own --region westeurope --json".split(" "),
+      ..."--os-disk anything.raw --tag owner=me".split(" "),
+    );
+    const vm = vmRowSchema.parse(JSON.parse(created));
+    expect(vm.tags).toEqual({ owner: "me" });
+
+    const repository = await api.call("POST", "/repositories", {
+      body: {
+        name: "own",
+        blobServiceUrl: status.addresses.blob,
+        container: "backups",
+        encryption: { kind: "password", secretName: "local" },
+      },
+      answer: z.object({ repositoryId: z.string() }),
+    });
+    const backUp = async () => {
+      const { sessionId } = await api.call("POST", `/protected-vms/${vm.vmId}/backups`, {
+        body: repository,
+        answer: z.object({ sessionId: z.string() }),
+      });
+      return waitForEnd(sessionId, { api, timeoutMs: runTimeoutMs });
+    };
+    await backUp();
+
+    // The change starts and ends inside sectors.
+    const change = randomBytes(70_003);
+    await writeFile(join(directory, "change"), change);
+    await succeed("disk", "write", "--disk", "own-os", "--offset", "1999999", "--file", "change");
+    change.copy(image, 1_999_999);
+
+    // A stack that was stopped goes on where it ended.
+    await succeed("down");
+    await succeed("up", "--detach");
+    const second = await backUp();
+    expect(second.backupDisks?.map(({ kind }) => kind)).toEqual(["incremental"]);
+
+    const points = await api.list(
+      "/restore-points",
+      z.object({ pointId: z.string(), sessionId: z.string() }),
+    );
+    const point = points.find(({ sessionId }) => sessionId === second.sessionId);
+    const { sessionId } = await api.call("POST", "/restores", {
+      body: { restorePointId: point?.pointId, vmName: "own-again" },
+      answer: z.object({ sessionId: z.string() }),
+    });
+    await waitForEnd(sessionId, { api, timeoutMs: runTimeoutMs });
+    await succeed("disk", "export", "--disk", "own-again-os", "--out", "again.raw");
+    const expected = join(directory, "expected.raw");
+    await writeFile(expected, image);
+    expect(await findFileDifference(join(directory, "again.raw"), expected)).toBeUndefined();
+    await truncate(expected, imageSizeBytes - 1);
+    expect(await findFileDifference(join(directory, "again.raw"), expected)).toBe(
+      imageSizeBytes - 1,
+    );
+
+    const resources = z
+      .array(resourceRowSchema)
+      .parse(JSON.parse(await succeed("resources", "--json")));
+    const names = resources.map(({ name }) => name);
+    expect(names).toEqual(expect.arrayContaining(["own", "own-os", "own-again", "own-again-os"]));
+    expect(resources.find(({ name }) => name === "own")?.tags).toEqual({ owner: "me" });
+
+    const sessions = await api.list("/sessions", shownSessionSchema);
+    expect(sessions.every(({ state }) => state === "succeeded")).toBe(true);
+    expect(await succeed("vm", "delete", "--name", "own-again")).toContain("own-again is gone");
+    expect(await succeed("disk", "list")).not.toContain("own-again-os");
+    await succeed("down");
+    expect(await listProcesses()).toEqual([]);
+    expect(await Promise.all((await listPorts()).map(isFree))).not.toContain(false);
+    expect(await readdir(state)).not.toContain("lock");
+  },
+);
