@@ -1,0 +1,149 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { getCACertificates, setDefaultCACertificates } from "node:tls";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createCompute } from "#azure/compute/compute.ts";
+import type { ComputePort } from "#core/ports/compute.ts";
+import {
+  createEmptyDisk,
+  diskId,
+  region,
+  resourceId,
+  startComputeCloud,
+  vmId,
+  type ComputeCloud,
+} from "../compute/compute-cloud.ts";
+
+const signal = new AbortController().signal;
+let cloud: ComputeCloud;
+let port: ComputePort;
+
+beforeAll(async () => {
+  cloud = await startComputeCloud();
+  const ca = readFileSync(join(cloud.directory, "tls", "ca.pem"), "utf8");
+  setDefaultCACertificates([...getCACertificates("default"), ca]);
+  const token = await borrowToken();
+  port = createCompute({
+    credential: {
+      getToken: async () => ({ token, expiresOnTimestamp: Date.now() + 3_600_000 }),
+    },
+    resourceManagerUrl: cloud.manager.endpoint,
+  });
+});
+
+afterAll(async () => cloud?.close());
+
+/** The token of the operator whose client the fixture makes. */
+async function borrowToken(): Promise<string> {
+  let token = "";
+  const { pipeline } = cloud.client;
+  const policy = {
+    name: "borrow-token",
+    sendRequest: async (request: never, next: (request: never) => Promise<never>) => {
+      const { headers }: { headers: { get(name: string): string | undefined } } = request;
+      token = headers.get("authorization")?.replace("Bearer ", "") ?? "";
+      return next(request);
+    },
+  };
+  pipeline.addPolicy(policy, { afterPhase: "Sign" });
+  await cloud.client.snapshots.list().next();
+  pipeline.removePolicy({ name: policy.name });
+  return token;
+}
+
+test("a snapshot lives its whole life: made, read, granted, revoked, deleted", async () => {
+  const sourceDiskId = await createEmptyDisk(cloud, "source");
+  const snapshotId = diskId("source").replace("/disks/source", "/snapshots/s1");
+  expect(sourceDiskId.toLowerCase()).toBe(diskId("source").toLowerCase());
+  const request = { snapshotId, sourceDiskId, location: region, tags: { owner: "adapter" } };
+  await port.startSnapshot(request);
+  await expect
+    .poll(async () => (await port.readSnapshot(snapshotId))?.provisioning)
+    .toBe("succeeded");
+  const snapshot = await port.readSnapshot(snapshotId);
+  expect(snapshot).toMatchObject({ completionPercent: 100, tags: { owner: "adapter" } });
+  expect(snapshot?.familyId).toBeTruthy();
+  expect(snapshot?.sourceDiskUniqueId).toBeTruthy();
+
+  const sas = await port.grantAccess(snapshotId, "Read", 600, signal);
+  const head = await fetch(sas, { method: "HEAD" });
+  expect(Number(head.headers.get("content-length"))).toBe((snapshot?.sizeBytes ?? 0) + 512);
+  await port.revokeAccess(snapshotId, signal);
+  expect((await fetch(sas, { method: "HEAD" })).status).toBe(403);
+
+  await port.startDeleteSnapshot(snapshotId);
+  await expect.poll(() => port.readSnapshot(snapshotId)).toBeUndefined();
+  await port.startDeleteSnapshot(snapshotId);
+  await port.revokeAccess(snapshotId, signal);
+});
+
+test("an upload disk waits for its content; the same request again is a success", async () => {
+  const request = {
+    diskId: diskId("upload"),
+    location: region,
+    zones: [],
+    sizeBytes: 20 * 1024 * 1024,
+    skuName: "Standard_LRS",
+    osType: "Linux" as const,
+    hyperVGeneration: "V2",
+    tags: { owner: "adapter" },
+  };
+  await port.startUploadDisk(request);
+  await expect
+    .poll(async () => (await port.readDisk(request.diskId))?.diskState)
+    .toBe("ReadyToUpload");
+  await port.startUploadDisk(request);
+  const sas = await port.grantAccess(request.diskId, "Write", 600, signal);
+  expect(sas).toMatch(/^https:/);
+  expect(await port.readDisk(request.diskId)).toMatchObject({ diskState: "ActiveUpload" });
+  await port.revokeAccess(request.diskId, signal);
+  await port.startDeleteDisk(request.diskId);
+  await expect.poll(() => port.readDisk(request.diskId)).toBeUndefined();
+});
+
+test("a worker is made, runs its command, and takes its disk with it", async () => {
+  const identityType = "Microsoft.ManagedIdentity/userAssignedIdentities";
+  const identityResourceId = resourceId(identityType, "workers");
+  const { resources, context } = cloud.manager;
+  resources.put(identityResourceId, { body: { location: region, properties: {} } });
+  context.principals.create({
+    kind: "UserAssigned",
+    displayName: "workers",
+    resourceId: identityResourceId,
+  });
+  const vmResourceId = vmId("worker");
+  const request = {
+    vmResourceId,
+    nicId: cloud.nic("worker-nic"),
+    location: region,
+    vmSize: "Standard_F2s_v2",
+    imageUrn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140",
+    identityResourceId,
+    tags: { owner: "worker" },
+  };
+  await port.startWorkerVm(request);
+  await expect
+    .poll(async () => (await port.readVmProvisioning(vmResourceId))?.provisioning)
+    .toBe("succeeded");
+  await port.startWorkerVm(request);
+  await port.startRunCommand({
+    vmResourceId,
+    name: "install",
+    location: region,
+    script: 'echo "$GREETING $SECRET"; exit 3',
+    parameters: { GREETING: "hello" },
+    protectedParameters: { SECRET: "you" },
+    timeoutSeconds: 60,
+  });
+  await expect
+    .poll(async () => (await port.readRunCommand(vmResourceId, "install"))?.executionState, {
+      timeout: 10_000,
+    })
+    .toBe("Failed");
+  const state = await port.readRunCommand(vmResourceId, "install");
+  expect(state).toMatchObject({ exitCode: 3, output: expect.stringContaining("hello you") });
+  await port.startDeleteVm(vmResourceId);
+  await expect
+    .poll(() => port.readVmProvisioning(vmResourceId), { timeout: 10_000 })
+    .toBeUndefined();
+});
