@@ -33,8 +33,8 @@ export function failureOf(error: unknown): { readonly ok: false; readonly error:
 const SECRET_PATTERNS: readonly [RegExp, string][] = [
   // Signature of a SAS in a URL or a query string.
   [/([?&]sig=)[^&\s"']+/gi, "$1***"],
-  // Bearer tokens, and JWTs or JWEs wherever they stand.
-  [/(bearer\s+)[A-Za-z0-9._~+/=-]+/gi, "$1***"],
+  // Bearer tokens (no word of prose is as long), and JWTs or JWEs wherever they stand.
+  [/(bearer\s+)[A-Za-z0-9._~+/=-]{16,}/gi, "$1***"],
   [/\beyJ[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]*){2,4}/g, "***"],
   [
     /((?:AccountKey|SharedAccessSignature|password|secret)["']?\s*[=:]\s*["']?)[^;,"'\s}]+/gi,

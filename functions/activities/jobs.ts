@@ -17,8 +17,8 @@ import { jobBlobPrefix } from "./workers.ts";
 
 /** Dispatch of a job, what became of it, and the end of its grants. */
 const GRANTS_AT_ONCE = 5;
-/** Blocks called unchanged that a worker reads again and compares, per incremental disk. */
-const UNCHANGED_SAMPLE_COUNT = 64;
+/** Blocks called unchanged that a worker reads again and compares, per incremental disk: 16 MiB. */
+const UNCHANGED_SAMPLE_COUNT = 16;
 /** Longest time that Azure keeps a queue message that names no other. */
 const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
 

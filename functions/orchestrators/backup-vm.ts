@@ -85,7 +85,11 @@ function* runBackup(
     what: "delete the new snapshots",
     run: () => step(run, "delete-session-snapshots", { jobId }),
   });
-  yield* log(run, "info", `taking snapshots of ${diskCount} disks of ${input.vmName} together`);
+  yield* log(
+    run,
+    "info",
+    `taking snapshots of the disks of ${input.vmName} together (${diskCount})`,
+  );
   yield* step(run, "start-snapshots", { jobId });
   yield* until(run, "read-snapshots", { jobId }, SNAPSHOT_SECONDS_MAX);
 
@@ -94,7 +98,7 @@ function* runBackup(
   yield* log(
     run,
     "info",
-    `planned ${plan.fullCount} full and ${plan.incrementalCount} incremental disks`,
+    `planned disks: ${plan.fullCount} full, ${plan.incrementalCount} incremental`,
   );
 
   undos.push({ what: "revoke access", run: () => revokeGrants(run, jobId) });
@@ -125,7 +129,7 @@ function* finishBackup(
     yield* log(run, "warning", reason);
     return { state: "warning", reason };
   }
-  yield* log(run, "info", `deleted ${cleaned.value.deletedCount} snapshots that are no base now`);
+  yield* log(run, "info", `deleted snapshots that are no base now: ${cleaned.value.deletedCount}`);
   if (warningCount === 0) return { state: "succeeded" };
   return { state: "warning", reason: `the worker reported ${warningCount} warnings` };
 }

@@ -47,7 +47,7 @@ function* runRestore(run: Run, sessionId: string, undos: Undo[]): Steps<void> {
     what: "delete what was restored",
     run: () => until(run, "delete-restored", { sessionId }, PROVISION_SECONDS_MAX),
   });
-  yield* log(run, "info", `making ${diskCount} disks in ${location}`);
+  yield* log(run, "info", `making the disks in ${location} (${diskCount})`);
   yield* step(run, "start-restore-disks", { sessionId });
   const writable = { sessionId, stage: "writable" } as const;
   yield* until(run, "read-restore-disks", writable, PROVISION_SECONDS_MAX);

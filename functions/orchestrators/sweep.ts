@@ -4,7 +4,7 @@ import { succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import { ENTITIES } from "./names.ts";
 import { askEntity, attempt, createRun, nowOf, type Run, type Steps } from "./steps.ts";
-import { removeWorker } from "./workers.ts";
+import { finishRemoval } from "./workers.ts";
 
 export interface SweepInput {
   readonly settings: RunSettings;
@@ -33,6 +33,6 @@ function* sweepRegion(run: Run, location: string, recorded: readonly string[]): 
   if (!retired.ok) return 0;
   // All deletions are under way before the first is waited for.
   for (const workerId of retired.value) yield* attempt(run, "start-worker-removal", { workerId });
-  for (const workerId of retired.value) yield* removeWorker(run, location, workerId);
+  for (const workerId of retired.value) yield* finishRemoval(run, location, workerId);
   return retired.value.length;
 }

@@ -121,9 +121,15 @@ export function* discardWorker(run: Run, holder: Holder, workerId: string): Step
 }
 
 /** Deletes the worker's VM and what goes with it. What fails here is done by the sweep. */
-export function* removeWorker(run: Run, location: string, workerId: string): Steps<void> {
+function* removeWorker(run: Run, location: string, workerId: string): Steps<void> {
+  const started = yield* attempt(run, "start-worker-removal", { workerId });
+  if (started.ok) yield* finishRemoval(run, location, workerId);
+  else yield* log(run, "warning", `worker ${workerId} stays for now: ${started.error.message}`);
+}
+
+/** Waits until a VM whose deletion was started is gone, then removes the rest of the worker. */
+export function* finishRemoval(run: Run, location: string, workerId: string): Steps<void> {
   try {
-    yield* step(run, "start-worker-removal", { workerId });
     yield* until(run, "finish-worker-removal", { workerId }, PROVISION_SECONDS_MAX);
     yield* askEntity(run, ENTITIES.workerPool, location, "forget", { workerId });
   } catch (error) {

@@ -331,8 +331,8 @@ describe("sessions, restore points and restores", () => {
     expect(body.plan).toHaveLength(2);
     expect(body.backupDisks).toHaveLength(2);
     const log = body.log.map((line: { message: string }) => line.message);
-    expect(log[0]).toBe("taking snapshots of 2 disks of web together");
-    expect(log).toContain("deleted 0 snapshots that are no base now");
+    expect(log[0]).toBe("taking snapshots of the disks of web together (2)");
+    expect(log).toContain("deleted snapshots that are no base now: 0");
     expect((await call("list-sessions", { query: { state: "failed" } })).body.value).toEqual([]);
     const query = { type: "backup", vmId: createTestVm().vmId, limit: "1" };
     expect((await call("list-sessions", { query })).body.value).toHaveLength(1);

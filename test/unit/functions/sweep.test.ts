@@ -44,6 +44,9 @@ describe("sweep", () => {
     world.driver.now += 600_000;
     expect(await sweep(world)).toEqual({ ok: true, value: { removedCount: 1 } });
     expect(world.azure.ofType("worker")).toEqual([]);
+    // Azure refuses to delete what is being deleted.
+    const asked = world.driver.calls.filter(({ name }) => name === "start-worker-removal");
+    expect(asked).toHaveLength(1);
     expect(world.azure.ofType("nic")).toEqual([]);
     expect(world.azure.queues.size).toBe(0);
     expect(world.driver.pools.get("westeurope")?.workers).toEqual([]);

@@ -7,7 +7,8 @@ import { slotKey } from "#core/model/session.ts";
 describe("redaction", () => {
   it.each([
     ["https://a.example/x?sv=1&sig=AbC%2F=&se=2", "https://a.example/x?sv=1&sig=***&se=2"],
-    ["Authorization: Bearer abc.def", "Authorization: Bearer ***"],
+    ["Authorization: Bearer abcdefgh.ijklmnop", "Authorization: Bearer ***"],
+    ["a bearer token is missing", "a bearer token is missing"],
     ["token eyJhbGciOi.eyJzdWIi.c2ln!", "token ***!"],
     ['{"password":"hunter2"}', '{"password":"***"}'],
     ["AccountKey=abc==;Endpoint=x", "AccountKey=***;Endpoint=x"],
