@@ -35,7 +35,6 @@ export const restoreSpecSchema = z.object({
   pointId: z.string(),
   disks: z.array(z.object({ diskId: z.string(), sizeBytes: z.number(), targetDiskId: z.string() })),
 });
-export type RestoreSpec = z.infer<typeof restoreSpecSchema>;
 
 export const jobRecordSchema = z.object({
   jobId: z.string(),

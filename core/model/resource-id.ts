@@ -26,14 +26,6 @@ export function resourceGroupIdOf(resourceId: string): string {
   return `/subscriptions/${subscriptionId}/resourceGroups/${resourceGroup}`;
 }
 
-export function resourceNameOf(resourceId: string): string {
-  return resourceId.slice(resourceId.lastIndexOf("/") + 1);
-}
-
-export function isSameResource(left: string, right: string): boolean {
-  return left.toLowerCase() === right.toLowerCase();
-}
-
 /** Id of a resource of one of the types that the product makes. */
 export function resourceId(
   resourceGroupId: string,

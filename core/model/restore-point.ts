@@ -26,7 +26,6 @@ export const restorePointDiskSchema = z.object({
     })
     .optional(),
 });
-export type RestorePointDisk = z.infer<typeof restorePointDiskSchema>;
 
 export const restorePointSchema = z.object({
   pointId: z.string(),

@@ -9,7 +9,6 @@ export const sessionStateSchema = z.enum(["running", "succeeded", "warning", "fa
 export type SessionState = z.infer<typeof sessionStateSchema>;
 
 export const sessionTypeSchema = z.enum(["backup", "restore", "policy"]);
-export type SessionType = z.infer<typeof sessionTypeSchema>;
 
 export const diskPlanSchema = z.object({
   diskId: z.string(),

@@ -50,7 +50,6 @@ export const nicConfigurationSchema = z.object({
   ),
   tags,
 });
-export type NicConfiguration = z.infer<typeof nicConfigurationSchema>;
 
 export const vmConfigurationSchema = z.object({
   /** `properties.vmId`, a GUID: the protected VM's id everywhere in the product. */
