@@ -28,19 +28,21 @@ function fail(message) {
 function installWhenStale() {
   const wanted = sha256(readFileSync(join(root, "package-lock.json")));
   if (readIfThere(installStamp) === wanted) return;
-  console.error("Installing dependencies (npm ci) ...");
+  console.error("Installing dependencies ...");
   // npm must not run on a Node that it is about to replace.
   const path = (process.env.PATH ?? "")
     .split(delimiter)
     .filter((folder) => !folder.endsWith(join("node_modules", ".bin")))
     .join(delimiter);
+  // Exactly the versions of the lock file, which is not written. Not `npm ci`: it refuses a lock file
+  // without those optional packages for other platforms that the registry did not have.
   const { status, error } = spawnSync(
     "npm",
-    ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
+    ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"],
     { cwd: root, env: { ...process.env, PATH: path }, stdio: ["inherit", 2, 2] },
   );
   if (error !== undefined) fail(`npm could not be started: ${error.message}`);
-  if (status !== 0) fail(`npm ci failed (exit code ${status}).`);
+  if (status !== 0) fail(`npm install failed (exit code ${status}).`);
   writeFileSync(installStamp, wanted);
 }
 
