@@ -24,6 +24,7 @@ export const demoCommands: readonly Command[] = [
         isTerminal: process.stdout.isTTY,
         columns: process.stdout.columns ?? plainColumns,
         write: (text) => process.stdout.write(text),
+        nowMs: () => performance.now(),
       });
       try {
         await runDemo({ stateDirectory, narration });

@@ -3,6 +3,8 @@ export interface NarrationOutput {
   readonly isTerminal: boolean;
   readonly columns: number;
   readonly write: (text: string) => void;
+  /** Milliseconds of a clock that only goes forward. */
+  readonly nowMs: () => number;
 }
 
 /** Without a terminal a line of progress is printed at most this often. */
@@ -12,7 +14,7 @@ const eraseLine = "\r\u001b[2K";
 export class Narration {
   readonly #output: NarrationOutput;
   #progress = "";
-  #printedAtMs = 0;
+  #printedAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(output: NarrationOutput) {
     this.#output = output;
@@ -29,18 +31,18 @@ export class Narration {
     this.#progress = line;
     if (this.#output.isTerminal) {
       this.#output.write(`${eraseLine}${line.slice(0, this.#output.columns - 1)}`);
-    } else if (performance.now() - this.#printedAtMs >= plainProgressIntervalMs) {
-      this.#printedAtMs = performance.now();
+    } else if (this.#output.nowMs() - this.#printedAtMs >= plainProgressIntervalMs) {
+      this.#printedAtMs = this.#output.nowMs();
       this.#output.write(`${line}\n`);
     }
   }
 
   /** Runs a step and says how long it took. */
   async step<Result>(title: string, work: () => Promise<Result>): Promise<Result> {
-    const startedAtMs = performance.now();
+    const startedAtMs = this.#output.nowMs();
     this.say(`\n${title}`);
     const result = await work();
-    this.say(`  done in ${((performance.now() - startedAtMs) / 1000).toFixed(1)} s`);
+    this.say(`  done in ${((this.#output.nowMs() - startedAtMs) / 1000).toFixed(1)} s`);
     return result;
   }
 
