@@ -20,6 +20,15 @@ export const workerRecordSchema = z.object({
   agentVersion: z.string().optional(),
   /** By the worker's clock: an older enrolment that arrives late does not replace a newer one. */
   enrolledAt: z.iso.datetime().optional(),
+  /** The last dispatch to this worker, written before its message is sent. */
+  dispatch: z
+    .object({
+      jobId: z.string(),
+      attempt: z.number().int().min(1),
+      /** `publicKey.x` of the key that the job is sealed to. */
+      sealedTo: z.string().optional(),
+    })
+    .optional(),
   /** Of the last authentic event, by the control plane's clock. */
   lastSeenAt: z.iso.datetime().optional(),
 });

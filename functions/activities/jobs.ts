@@ -17,8 +17,6 @@ import { jobBlobPrefix } from "./workers.ts";
 
 /** Dispatch of a job, what became of it, and the end of its grants. */
 const GRANTS_AT_ONCE = 5;
-/** Blocks called unchanged that a worker reads again and compares, per incremental disk: 16 MiB. */
-const UNCHANGED_SAMPLE_COUNT = 16;
 /** Longest time that Azure keeps a queue message that names no other. */
 const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
 
@@ -107,18 +105,13 @@ async function buildJob(
     takenAt: spec.takenAt,
     vm: spec.vm,
     disks,
-    unchangedSampleCount: UNCHANGED_SAMPLE_COUNT,
+    unchangedSampleCount: context.config.unchangedSampleCount,
   };
 }
 
 export const dispatchJob = defineActivity("dispatch-job", async (context, input, signal) => {
   const { records, staging, config, clock, events } = context;
   const { jobId, attempt, workerId } = input;
-  const worker = await records.workers.get(workerId);
-  if (worker.publicKey === undefined)
-    throw new HoldfastError("WorkerNotEnrolled", `Worker ${workerId} has not enrolled.`, {
-      retry: "backoff",
-    });
   const now = clock().toISOString();
   const record = await records.jobs.update(jobId, (job) => {
     if (job.attempt === attempt && job.sentAt !== undefined) return undefined;
@@ -136,6 +129,16 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
   if (record === undefined) throw new HoldfastError("JobNotFound", `There is no job '${jobId}'.`);
   if (record.sentAt !== undefined) return { sent: false };
 
+  // The job is noted with the worker before the key is taken: an agent that starts anew from here on
+  // is seen to have lost this job, one that started before has its new key here.
+  const worker = await records.workers.update(workerId, (each) => ({
+    ...each,
+    dispatch: { jobId, attempt, sealedTo: each.publicKey?.x },
+  }));
+  if (worker?.publicKey === undefined)
+    throw new HoldfastError("WorkerNotEnrolled", `Worker ${workerId} has not enrolled.`, {
+      retry: "backoff",
+    });
   const target = await records.repositories.get(record.spec.repositoryId);
   await staging.ensureContainer(target.blobServiceUrl, target.container);
   const grant = createGrants(context, record, signal);

@@ -48,7 +48,32 @@ export async function handleWorkerEvent(
     events.eventDropped({ code: "UnknownWorker", message });
     return;
   }
+  const { dispatch, publicKey } = worker;
+  if (dispatch !== undefined && dispatch.sealedTo !== publicKey?.x)
+    await failLostJob(context, client, worker.workerId, dispatch);
   await applyBody(context, client, event);
+}
+
+/**
+ * An agent that enrols with another key has started anew: it has forgotten the job that it had and
+ * cannot open the message again. Its heartbeats go on, so nobody else would notice.
+ */
+async function failLostJob(
+  { records, clock, events }: AppContext,
+  client: OrchestrationClient,
+  workerId: string,
+  { jobId, attempt }: { readonly jobId: string; readonly attempt: number },
+): Promise<void> {
+  const finishedAt = clock().toISOString();
+  const message = `The agent on ${workerId} started anew and lost the job.`;
+  const error = { code: "AgentRestarted", message, retry: "backoff" } as const;
+  const job = await records.jobs.update(jobId, (before) =>
+    isCurrent(before, workerId, attempt)
+      ? { ...before, state: "failed", error, finishedAt }
+      : undefined,
+  );
+  if (job?.error?.code === error.code) events.jobReported({ jobId, attempt, outcome: error.code });
+  await wake(client, job);
 }
 
 /** The host parses JSON where it can; what is text still is parsed here. */

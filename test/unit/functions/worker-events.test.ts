@@ -63,6 +63,38 @@ describe("events of workers", () => {
     expect((await worker()).publicKey?.x).toBe("second");
   });
 
+  it("of an agent that started anew fail the job that it has lost, even when told twice", async () => {
+    const { jobs, workers } = world.context.records;
+    await jobs.insert("j", {
+      jobId: "j",
+      sessionId: "j",
+      location: "west",
+      state: "dispatched",
+      attempt: 2,
+      workerId: "w",
+      progress: [],
+      progressSequence: -1,
+      spec: { kind: "restore", repositoryId: "r", vmId: "v", pointId: "p", disks: [] },
+    });
+    const enrol = (x: string) =>
+      world.send("w", { kind: "enrolled", publicKey: key(x), agentVersion: "1" });
+    await enrol("first");
+    await workers.update("w", (each) => ({
+      ...each,
+      dispatch: { jobId: "j", attempt: 2, sealedTo: each.publicKey?.x },
+    }));
+    world.driver.now += 1000;
+    await enrol("first");
+    expect(await jobs.get("j")).toMatchObject({ state: "dispatched" });
+    world.driver.now += 1000;
+    await enrol("second");
+    await enrol("second");
+    expect(await jobs.get("j")).toMatchObject({
+      state: "failed",
+      error: { code: "AgentRestarted", retry: "backoff" },
+    });
+  });
+
   it("of an earlier dispatch or another worker do not count; late progress does not go back", async () => {
     const { jobs } = world.context.records;
     await jobs.insert("j", {
