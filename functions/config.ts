@@ -39,6 +39,7 @@ const settingsSchema = z.object({
   HOLDFAST_JOB_DEADLINE_SECONDS: seconds(43_200),
   HOLDFAST_POLL_SECONDS: seconds(10),
   HOLDFAST_SAS_SECONDS: seconds(43_200),
+  HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: z.coerce.number().int().min(0).max(4096).default(16),
   HOLDFAST_MASTER_KEY: masterKey,
   HOLDFAST_API_ISSUER: z.string().min(1),
   HOLDFAST_API_AUDIENCE: z.string().min(1),
@@ -64,6 +65,8 @@ export interface Config {
   };
   readonly run: RunSettings;
   readonly sasSeconds: number;
+  /** Blocks that CBT calls unchanged, read again and compared, per incremental disk. */
+  readonly unchangedSampleCount: number;
   readonly masterKey: Uint8Array;
   /** Repository passwords by name, in the form of `secretKey`. */
   readonly secrets: ReadonlyMap<string, string>;
@@ -120,6 +123,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       workerIdleSeconds: set.HOLDFAST_WORKER_IDLE_SECONDS,
     },
     sasSeconds: set.HOLDFAST_SAS_SECONDS,
+    unchangedSampleCount: set.HOLDFAST_UNCHANGED_SAMPLE_BLOCKS,
     masterKey: set.HOLDFAST_MASTER_KEY,
     secrets: secretsOf(env),
     api: {

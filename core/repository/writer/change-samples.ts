@@ -25,8 +25,10 @@ export function chooseSamples(
   const chosen = new Set<number>();
   for (let sample = 0; sample < wantedCount; sample++) {
     const leafNumber = leafNumbers[dice.readUInt32LE(sample * 8) % leafNumbers.length] ?? 0;
-    const block = leafNumber * LEAF_BLOCKS + (dice.readUInt32LE(sample * 8 + 4) % LEAF_BLOCKS);
-    if (block < blockCount) chosen.add(block);
+    const firstBlock = leafNumber * LEAF_BLOCKS;
+    const leafBlockCount = Math.min(LEAF_BLOCKS, blockCount - firstBlock);
+    if (leafBlockCount <= 0) continue;
+    chosen.add(firstBlock + (dice.readUInt32LE(sample * 8 + 4) % leafBlockCount));
   }
   return [...chosen].sort((left, right) => left - right);
 }
