@@ -25,12 +25,11 @@ const require = createRequire(import.meta.url);
 const accountStore: AzuriteClass<{
   getAccount: (name: string) => AccountKeys | undefined;
 }> = require("azurite/dist/src/common/AccountDataStore.js");
-const serverBase: AzuriteClass<{
-  start: (this: unknown) => Promise<void>;
-}> = require("azurite/dist/src/common/ServerBase.js");
+const serverBase: AzuriteClass<
+  Record<"start" | "close", (this: unknown) => Promise<void>>
+> = require("azurite/dist/src/common/ServerBase.js");
 
 let accounts: ReadonlyMap<string, AccountKeys> = new Map();
-let startedCount = 0;
 
 function report(message: AzuriteReport): void {
   process.send?.(message);
@@ -45,16 +44,21 @@ function takeAccounts(message: unknown): void {
   report({ kind: "accounts-taken", revision: list.data.revision });
 }
 
-function onceStarted(start: (this: unknown) => Promise<void>) {
-  return async function startAndCount(this: unknown): Promise<void> {
-    await start.call(this);
-    startedCount++;
-    if (startedCount === serviceCount) report({ kind: "ready" });
+/** The method, followed by an action when it has succeeded on all services. */
+function thenAfterAll(method: (this: unknown) => Promise<void>, action: () => void) {
+  let doneCount = 0;
+  return async function callAndCount(this: unknown): Promise<void> {
+    await method.call(this);
+    doneCount++;
+    if (doneCount === serviceCount) action();
   };
 }
 
 accountStore.default.prototype.getAccount = (name) => accounts.get(name);
-serverBase.default.prototype.start = onceStarted(serverBase.default.prototype.start);
+const { prototype } = serverBase.default;
+prototype.start = thenAfterAll(prototype.start, () => report({ kind: "ready" }));
+// All is saved then; a client's open connection must not keep the process.
+prototype.close = thenAfterAll(prototype.close, () => setImmediate(() => process.exit(0)));
 process.on("message", takeAccounts);
 // A parent that was killed leaves no Azurite behind: its SIGTERM handler saves and ends.
 process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
