@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { startStack } from "#local/stack.ts";
 import { callStack, findStack } from "#local/stack/control-client.ts";
 import type { VerbOutput } from "#local/stack/control-protocol.ts";
+import { repositorySecretName } from "#local/stack/secrets.ts";
 import { isRunning } from "#local/stack/state-lock.ts";
 import { requireCount, UsageError, type Command, type CommandContext } from "./command-line.ts";
 
@@ -140,6 +141,7 @@ function describeStatus(status: VerbOutput<"status">, print: (line: string) => v
   const { addresses } = status;
   print(`API               ${addresses.api}`);
   print(`Resource Manager  ${addresses.resourceManager}`);
+  print(`Backups go to     ${addresses.blob} (secret "${repositorySecretName}")`);
   print(`State, logs       ${status.stateDirectory}`);
   print(`Functions host    ${status.functionsHost}`);
   print("");
