@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findDifference } from "#local/demo/compare-disks.ts";
+import { findLeftovers } from "#local/demo/leftovers.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
 import {
   diskId,
@@ -50,6 +51,12 @@ test(
     slowDown();
     const sessionId = await startBackup(running, vm);
     await waitUntilReading(running, sessionId);
+    // What must be gone at the end is seen now, by the same search.
+    const vmOnly = { vmNames: ["victim"], diskNames: ["victim-os"], baseSnapshotIds: [] };
+    const found = findLeftovers(stack, vmOnly).join("\n");
+    for (const kind of ["live SAS on snapshot", "/virtualMachines/", "/networkInterfaces/"]) {
+      expect(found).toContain(kind);
+    }
     await stack.functions.kill("SIGKILL");
     expect(stack.functions.state).toBe("stopped");
     stack.cloud.dataPlane.faults.clear();
