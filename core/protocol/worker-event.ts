@@ -56,7 +56,6 @@ export const jobErrorSchema = z.object({
   message: z.string(),
   retry: z.enum(["never", "backoff"]),
 });
-export type JobError = z.infer<typeof jobErrorSchema>;
 
 const ofJob = { jobId: z.string(), attempt: z.number().int().min(1) };
 

@@ -123,8 +123,6 @@ export const historyEventSchema = z.discriminatedUnion("EventType", [
 
 export type HistoryEvent = z.infer<typeof historyEventSchema>;
 
-export type ParentInstance = z.infer<typeof parentInstance>;
-
 /** The event of one type, e.g. `EventOf<typeof eventTypes.timerFired>`. */
 export type EventOf<Type extends HistoryEvent["EventType"]> = Extract<
   HistoryEvent,
