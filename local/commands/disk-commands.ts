@@ -55,7 +55,8 @@ export const diskCommands: readonly Command[] = [
     usage: "--disk NAME --out FILE",
     summary:
       "Writes a disk's bytes to a new sparse file.\n" +
-      "A disk that came from an image, or was restored from one, has the image's exact size.",
+      "A disk that came from an image, or was restored from one, has the image's exact size again,\n" +
+      "unless something was written behind the image's end.",
     options: { disk: { type: "string" }, out: { type: "string" } },
     async run({ stateDirectory, options, print }) {
       const disk = requireText(options, "disk");

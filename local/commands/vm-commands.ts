@@ -1,6 +1,9 @@
 import { callStack } from "#local/stack/control-client.ts";
+import type { VmRow } from "#local/stack/control-protocol.ts";
 import { absolutePath, parseTags, requireText, textList, type Command } from "./command-line.ts";
 import { formatSize, formatTable } from "./table.ts";
+
+const sectorSizeBytes = 512;
 
 export const vmCommands: readonly Command[] = [
   {
@@ -8,7 +11,8 @@ export const vmCommands: readonly Command[] = [
     usage: "--name NAME --region REGION --os-disk FILE [--data-disk FILE]... [--tag NAME=VALUE]...",
     summary:
       "Makes a virtual machine from raw disk images.\n" +
-      "The files are copied; a size that is no multiple of 512 bytes is filled up with zeros.",
+      "The files are copied. Any size will do: what is no multiple of 512 bytes, or below 20 MiB\n" +
+      "(Azure takes no smaller upload), is filled up with zeros; `disk export` leaves them out.",
     options: {
       name: { type: "string" },
       region: { type: "string" },
@@ -29,7 +33,9 @@ export const vmCommands: readonly Command[] = [
       else {
         print(`${vm.name} runs in ${vm.region}; its id is ${vm.vmId}`);
         for (const disk of vm.disks) {
-          print(`  ${disk.slot}: ${disk.name}, ${formatSize(disk.sizeBytes)}`);
+          print(
+            `  ${disk.slot}: ${disk.name}, ${formatSize(disk.sizeBytes)}${describeFilling(disk)}`,
+          );
         }
       }
       return 0;
@@ -70,3 +76,12 @@ export const vmCommands: readonly Command[] = [
     },
   },
 ];
+
+function describeFilling({ sizeBytes, imageSizeBytes }: VmRow["disks"][number]): string {
+  if (imageSizeBytes === undefined || imageSizeBytes === sizeBytes) return "";
+  const why =
+    sizeBytes - imageSizeBytes < sectorSizeBytes
+      ? "a disk is whole sectors"
+      : "Azure takes no upload below 20 MiB";
+  return ` (the image's ${imageSizeBytes} bytes and zeros: ${why}; an export leaves them out)`;
+}

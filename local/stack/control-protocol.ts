@@ -32,7 +32,15 @@ export const vmRowSchema = z.object({
   resourceId: z.string(),
   region: z.string(),
   state: z.string(),
-  disks: z.array(z.object({ name: z.string(), slot: z.string(), sizeBytes: z.number() })),
+  disks: z.array(
+    z.object({
+      name: z.string(),
+      slot: z.string(),
+      sizeBytes: z.number(),
+      /** Size of the image that the disk once came from; the disk may be larger. */
+      imageSizeBytes: z.number().optional(),
+    }),
+  ),
   tags,
 });
 export type VmRow = z.infer<typeof vmRowSchema>;

@@ -3,13 +3,14 @@
  * Requests go through Resource Manager like anyone's; only bytes (a guest's writes, an export to a
  * file) are asked of the disk service.
  */
-import { open, stat, truncate } from "node:fs/promises";
+import { open, truncate } from "node:fs/promises";
 import { pathToFileURL } from "node:url";
 import { z } from "zod";
 import type { DiskService, ResourceKey } from "#local/disks/disk-service.ts";
 import type { ArmClient } from "./arm-client.ts";
 import type { DiskRow, VerbInput, VmRow } from "./control-protocol.ts";
 import { ensureSampleSubnet, type Deployment } from "./deployment.ts";
+import { exactSizeOf, imageSizeTag, readImageSize, withDiskSizedFile } from "./disk-image.ts";
 
 const computeApiVersion = "2026-04-01";
 const diskApiVersion = "2026-03-02";
@@ -17,9 +18,6 @@ const networkApiVersion = "2024-05-01";
 const sampleVmSize = "Standard_B2s";
 const sectorSizeBytes = 512;
 const copySizeBytes = 4 * 1024 * 1024;
-
-/** Exact size of the image that a disk was made of: disks are whole sectors, images need not be. */
-export const imageSizeTag = "image-size-bytes";
 
 export interface EstateOptions {
   readonly arm: ArmClient;
@@ -70,6 +68,8 @@ export class Estate {
   async createVm(wanted: VerbInput<"createVm">): Promise<VmRow> {
     const existing = (await this.#vms()).find((vm) => vm.name === wanted.name);
     if (existing !== undefined) throw new Error(`There is a VM ${wanted.name} already.`);
+    // Before anything is made.
+    for (const file of [wanted.osDisk, ...wanted.dataDisks]) await readImageSize(file);
     const nicId = await this.#createNic(wanted);
     const osDiskId = await this.#importDisk(wanted, `${wanted.name}-os`, wanted.osDisk);
     const dataDiskIds: string[] = [];
@@ -165,15 +165,16 @@ export class Estate {
     }
   }
 
-  /** A file with the disk's bytes and the exact size of the image that it was once made of. */
+  /** A file with the disk's bytes; without the zeros that an image was filled up with. */
   async exportDisk(wanted: VerbInput<"exportDisk">): Promise<{ sizeBytes: number }> {
     const disk = await this.#findDisk(wanted.disk);
     await this.#exportBytes({ kind: "disk", id: disk.id.toLowerCase() }, wanted.out);
-    const imageSizeBytes = Number(disk.tags[imageSizeTag]);
-    if (isImageSize(imageSizeBytes, disk.properties.diskSizeBytes)) {
-      await truncate(wanted.out, imageSizeBytes);
-    }
-    return { sizeBytes: (await stat(wanted.out)).size };
+    const sizeBytes = await exactSizeOf(wanted.out, {
+      sizeBytes: disk.properties.diskSizeBytes,
+      tag: disk.tags[imageSizeTag],
+    });
+    await truncate(wanted.out, sizeBytes);
+    return { sizeBytes };
   }
 
   async #exportBytes(source: ResourceKey, file: string): Promise<void> {
@@ -191,26 +192,25 @@ export class Estate {
     return disk;
   }
 
-  async #importDisk(wanted: VerbInput<"createVm">, name: string, file: string): Promise<string> {
-    const { size } = await stat(file).catch(() => {
-      throw new Error(`There is no file ${file}.`);
-    });
-    if (size === 0) throw new Error(`${file} is empty.`);
-    const uri = pathToFileURL(file).href;
-    this.#options.offerFile(uri);
+  async #importDisk(wanted: VerbInput<"createVm">, name: string, image: string): Promise<string> {
     const id = this.#id(`Microsoft.Compute/disks/${name}`);
-    await this.#put(id, {
-      apiVersion: diskApiVersion,
-      body: {
-        location: wanted.region,
-        sku: { name: "StandardSSD_LRS" },
-        tags: { [imageSizeTag]: String(size) },
-        properties: {
-          osType: name.endsWith("-os") ? "Linux" : undefined,
-          hyperVGeneration: name.endsWith("-os") ? "V2" : undefined,
-          creationData: { createOption: "Import", sourceUri: uri },
+    const imageSizeBytes = await readImageSize(image);
+    await withDiskSizedFile(image, async (file) => {
+      const uri = pathToFileURL(file).href;
+      this.#options.offerFile(uri);
+      await this.#put(id, {
+        apiVersion: diskApiVersion,
+        body: {
+          location: wanted.region,
+          sku: { name: "StandardSSD_LRS" },
+          tags: { [imageSizeTag]: String(imageSizeBytes) },
+          properties: {
+            osType: name.endsWith("-os") ? "Linux" : undefined,
+            hyperVGeneration: name.endsWith("-os") ? "V2" : undefined,
+            creationData: { createOption: "Import", sourceUri: uri },
+          },
         },
-      },
+      });
     });
     return id;
   }
@@ -262,14 +262,6 @@ export class Estate {
   }
 }
 
-function isImageSize(imageSizeBytes: number, diskSizeBytes: number): boolean {
-  return (
-    Number.isSafeInteger(imageSizeBytes) &&
-    imageSizeBytes <= diskSizeBytes &&
-    diskSizeBytes - imageSizeBytes < sectorSizeBytes
-  );
-}
-
 function diskIdsOf(vm: Vm): string[] {
   const { osDisk, dataDisks } = vm.properties.storageProfile;
   return [osDisk, ...dataDisks].flatMap(({ managedDisk }) => managedDisk?.id ?? []);
@@ -290,9 +282,16 @@ function rowOf(vm: Vm, disks: readonly Disk[]): VmRow {
     tags: vm.tags,
     disks: slots.flatMap(({ slot, id }) => {
       const disk = disks.find((candidate) => candidate.id.toLowerCase() === id?.toLowerCase());
-      return disk === undefined
-        ? []
-        : [{ slot, name: disk.name, sizeBytes: disk.properties.diskSizeBytes }];
+      return disk === undefined ? [] : [{ slot, ...diskPartOf(disk) }];
     }),
+  };
+}
+
+function diskPartOf(disk: Disk): Omit<VmRow["disks"][number], "slot"> {
+  const tag = disk.tags[imageSizeTag];
+  return {
+    name: disk.name,
+    sizeBytes: disk.properties.diskSizeBytes,
+    ...(tag === undefined ? {} : { imageSizeBytes: Number(tag) }),
   };
 }

@@ -81,6 +81,16 @@ describe("restore of a VM", () => {
     ]);
   });
 
+  it("carries the tags of every disk over", async () => {
+    expect(await restore(world)).toMatchObject({ ok: true });
+    const tagsOf = (suffix: string) =>
+      world.azure.ofType("disk").find(({ id }) => id.endsWith(suffix))?.tags;
+    const { osDisk, dataDisks } = createTestVm();
+    expect(Object.keys(osDisk.tags)).not.toEqual([]);
+    expect(tagsOf("-os")).toEqual({ ...osDisk.tags, [SESSION_TAG]: SESSION });
+    expect(tagsOf("-data-0")).toEqual({ ...dataDisks[0]?.tags, [SESSION_TAG]: SESSION });
+  });
+
   it("overwrites nothing: an existing disk is a conflict and stays", async () => {
     const taken = `${GROUP}/providers/Microsoft.Compute/disks/web-restored-os`;
     await world.azure.compute.startUploadDisk({

@@ -21,7 +21,7 @@ export function createTestVm(
     writeAcceleratorEnabled: false,
     deleteOption: "Detach",
     ...(slot === "os" ? { osType: "Linux" as const, hyperVGeneration: "V2" } : {}),
-    tags: {},
+    tags: { "cost-center": `disk ${slot}` },
   });
   return {
     vmId,
