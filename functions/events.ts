@@ -23,6 +23,9 @@ export interface Events {
   grantSwept(fields: { jobId: string; resourceId: string }): void;
   snapshotSwept(fields: { snapshotId: string; reason: string }): void;
   sessionSwept(fields: { sessionId: string; reason: string }): void;
+  restoreSwept(fields: { sessionId: string }): void;
+  straySwept(fields: { resourceId: string }): void;
+  sweepFailed(fields: { resourceId: string; message: string }): void;
 }
 
 const LEVELS: Partial<Record<keyof Events, "warning" | "error">> = {
@@ -33,6 +36,9 @@ const LEVELS: Partial<Record<keyof Events, "warning" | "error">> = {
   grantSwept: "warning",
   snapshotSwept: "warning",
   sessionSwept: "warning",
+  restoreSwept: "warning",
+  straySwept: "warning",
+  sweepFailed: "warning",
 };
 
 /** @param write takes one line of JSON, without its line break */
@@ -65,5 +71,8 @@ export function createEvents(clock: () => Date, write: (line: string) => void): 
     grantSwept: emit("grantSwept"),
     snapshotSwept: emit("snapshotSwept"),
     sessionSwept: emit("sessionSwept"),
+    restoreSwept: emit("restoreSwept"),
+    straySwept: emit("straySwept"),
+    sweepFailed: emit("sweepFailed"),
   };
 }

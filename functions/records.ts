@@ -33,6 +33,8 @@ export interface Records {
   readonly vmClaims: TypedTable<VmClaim>;
   /** By time and number, one partition per session. */
   sessionLog(sessionId: string): TypedTable<SessionLogLine>;
+  /** By session id: restores whose objects may have to be removed. */
+  readonly restorations: TypedTable<Restoration>;
   /** By point id, which begins with the VM's id. */
   readonly points: TypedTable<RestorePoint>;
   readonly workers: TypedTable<WorkerRecord>;
@@ -55,6 +57,10 @@ export type PrefixClaim = z.infer<typeof prefixClaimSchema>;
 const slotClaimSchema = z.object({ slot: z.iso.datetime() });
 export type SlotClaim = z.infer<typeof slotClaimSchema>;
 
+/** Ledger of restores: the row is there before anything is made. */
+const restorationSchema = z.object({ plannedAt: z.iso.datetime() });
+export type Restoration = z.infer<typeof restorationSchema>;
+
 export function createRecords(store: RecordStore): Records {
   const sessions = store.table("sessions");
   const schedule = store.table("schedule");
@@ -71,6 +77,7 @@ export function createRecords(store: RecordStore): Records {
     vmClaims: createTypedTable(sessions, "running", vmClaimSchema, "VmClaim"),
     sessionLog: (sessionId) =>
       createTypedTable(store.table("sessionlog"), sessionId, sessionLogLineSchema, "LogLine"),
+    restorations: createTypedTable(sessions, "restoring", restorationSchema, "Restoration"),
     points: createTypedTable(
       store.table("restorepoints"),
       "point",

@@ -21,7 +21,9 @@ export interface AcquireRequest {
 export type AcquireAnswer =
   | { readonly kind: "reuse"; readonly workerId: string }
   | { readonly kind: "launch"; readonly workerId: string }
-  | { readonly kind: "wait"; readonly ahead: number };
+  | { readonly kind: "wait"; readonly ahead: number }
+  /** The holder is done, or its session is over: it gets nothing any more. */
+  | { readonly kind: "over" };
 
 export interface PoolStep<Answer> {
   readonly state: PoolState;
@@ -39,8 +41,7 @@ export function acquire(before: PoolState, request: AcquireRequest): PoolStep<Ac
     );
     return { state: { ...state, workers }, answer: { kind, workerId: held.workerId } };
   }
-  if (state.finished.includes(request.holder))
-    return { state, answer: { kind: "wait", ahead: state.waiting.length } };
+  if (state.finished.includes(request.holder)) return { state, answer: { kind: "over" } };
 
   const waiting = state.waiting.filter((waiter) => waiter.holder !== request.holder);
   const place = state.waiting.findIndex((waiter) => waiter.holder === request.holder);
@@ -157,14 +158,27 @@ export interface RetireRequest {
   readonly idleMs: number;
   /** Workers that have a record. */
   readonly recorded: readonly string[];
+  /** Holders whose session is over: nobody else will give their workers back. */
+  readonly endedHolders: readonly string[];
+}
+
+/** All who hold a worker or wait for one. */
+export function holdersOf(state: PoolState): readonly string[] {
+  const holding = state.workers.flatMap((worker) => worker.holder ?? []);
+  return [...holding, ...state.waiting.map((waiter) => waiter.holder)];
 }
 
 /**
- * Takes the workers that have been idle for too long out of service and answers all that are to be
- * removed: those, the ones being removed, and recorded ones that the pool does not know.
+ * Takes out of service the workers that have been idle for too long and those of ended holders (they
+ * may still be at work, so they never become idle). Answers all that are to be removed: those, the
+ * ones being removed, and recorded ones that the pool does not know.
  */
 export function retire(before: PoolState, request: RetireRequest): PoolStep<readonly string[]> {
-  const expired = expireLeases(before, request.now);
+  const { now } = request;
+  const expired = request.endedHolders.reduce(
+    (state, holder) => discard(state, { holder, now }),
+    expireLeases(before, now),
+  );
   const workers = expired.workers.map((worker) =>
     worker.idleSince !== undefined && worker.idleSince + request.idleMs <= request.now
       ? (applyWorkerEvent(worker, "retired", { now: request.now }) ?? worker)

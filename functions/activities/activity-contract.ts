@@ -69,6 +69,9 @@ export interface ActivityValues {
   "list-workers": { readonly regions: readonly { location: string; workerIds: string[] }[] };
   "sweep-grants": { readonly revokedCount: number };
   "sweep-snapshots": { readonly deletedCount: number };
+  "sweep-restores": { readonly openCount: number };
+  "sweep-strays": { readonly deletedCount: number };
+  "find-ended-holders": { readonly ended: string[] };
 }
 
 export type JobStateAnswer =

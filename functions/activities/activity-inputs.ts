@@ -73,4 +73,7 @@ export const ACTIVITY_INPUTS = {
   "list-workers": z.object({}),
   "sweep-grants": z.object({}),
   "sweep-snapshots": z.object({}),
+  "sweep-restores": z.object({}),
+  "sweep-strays": z.object({}),
+  "find-ended-holders": z.object({ holders: z.array(z.string().min(1)) }),
 } as const;

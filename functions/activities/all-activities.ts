@@ -5,6 +5,8 @@ import * as regions from "./regions.ts";
 import * as restores from "./restores.ts";
 import * as sessions from "./sessions.ts";
 import * as snapshots from "./snapshots.ts";
+import * as sweptRestores from "./sweep-restores.ts";
+import * as sweptWorkers from "./sweep-workers.ts";
 import * as sweeps from "./sweeps.ts";
 import * as workers from "./workers.ts";
 import type { ActivityName } from "./activity-contract.ts";
@@ -48,7 +50,10 @@ export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<N
   "delete-restored": restores.deleteRestored,
   "choose-vms": policies.chooseVmsOfPolicy,
   "read-policy-target": policies.readPolicyTarget,
-  "list-workers": sweeps.listWorkers,
+  "list-workers": sweptWorkers.listWorkers,
   "sweep-grants": sweeps.sweepGrants,
   "sweep-snapshots": sweeps.sweepSnapshots,
+  "sweep-restores": sweptRestores.sweepRestores,
+  "sweep-strays": sweptWorkers.sweepStrays,
+  "find-ended-holders": sweptWorkers.findEndedHolders,
 };

@@ -13,6 +13,7 @@ import { sealJob } from "#core/protocol/sealing.ts";
 import { secretKey } from "../config.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
+import { getRunningSession } from "./running-session.ts";
 import { jobBlobPrefix } from "./workers.ts";
 
 /** Dispatch of a job, what became of it, and the end of its grants. */
@@ -22,20 +23,22 @@ const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
 
 type Grant = (resourceId: string, access: "Read" | "Write") => Promise<string>;
 
-/** The ledger's row is there before the SAS is: whatever happens, it will be revoked. */
+/**
+ * The ledger's row is there before the SAS is: whatever happens, it will be revoked. When the row
+ * went while the SAS was made, the dispatch was revoked: the SAS came too late and goes again.
+ */
 function createGrants(context: AppContext, job: JobRecord, signal: AbortSignal): Grant {
   const { records, compute, config, clock } = context;
   return async (resourceId, access) => {
     const { jobId, sessionId } = job;
-    const grantedAt = clock().toISOString();
-    await records.grants.put(grantId(jobId, resourceId), {
-      jobId,
-      sessionId,
-      resourceId,
-      access,
-      grantedAt,
-    });
-    return compute.grantAccess(resourceId, access, config.sasSeconds, signal);
+    const id = grantId(jobId, resourceId);
+    const row = { jobId, sessionId, resourceId, access, grantedAt: clock().toISOString() };
+    await records.grants.put(id, row);
+    const sas = await compute.grantAccess(resourceId, access, config.sasSeconds, signal);
+    if ((await records.grants.insert(id, row)) === "exists") return sas;
+    await compute.revokeAccess(resourceId, signal);
+    await records.grants.delete(id);
+    throw new HoldfastError("JobSuperseded", `Job '${jobId}' was revoked while it was dispatched.`);
   };
 }
 
@@ -109,12 +112,23 @@ async function buildJob(
   };
 }
 
+/** Whether this dispatch is still to be sent: not when it was, is over, or a later one was made. */
+function needsDispatch(job: JobRecord, attempt: number): boolean {
+  if (job.attempt !== attempt) return job.attempt < attempt;
+  return job.state === "dispatched" && job.sentAt === undefined;
+}
+
 export const dispatchJob = defineActivity("dispatch-job", async (context, input, signal) => {
   const { records, staging, config, clock, events } = context;
   const { jobId, attempt, workerId } = input;
   const now = clock().toISOString();
+  const { sessionId } = await records.jobs.get(jobId);
+  await getRunningSession(context, sessionId);
   const record = await records.jobs.update(jobId, (job) => {
-    if (job.attempt === attempt && job.sentAt !== undefined) return undefined;
+    if (!needsDispatch(job, attempt)) return undefined;
+    // A crash came between sending and noting, or the other of two runs is at it: what the worker
+    // told since is kept.
+    if (job.attempt === attempt && job.state === "dispatched") return { ...job, workerId };
     const { sentAt: _sent, error: _error, finishedAt: _finished, ...rest } = job;
     return {
       ...rest,
@@ -127,7 +141,9 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
     };
   });
   if (record === undefined) throw new HoldfastError("JobNotFound", `There is no job '${jobId}'.`);
-  if (record.sentAt !== undefined) return { sent: false };
+  if (record.attempt > attempt)
+    throw new HoldfastError("JobSuperseded", `Dispatch ${attempt} of job '${jobId}' is over.`);
+  if (!needsDispatch(record, attempt)) return { sent: false };
 
   // The job is noted with the worker before the key is taken: an agent that starts anew from here on
   // is seen to have lost this job, one that started before has its new key here.
@@ -167,6 +183,7 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
 export const readJobState = defineActivity("read-job-state", async (context, input) => {
   const { records, clock } = context;
   const { jobId, attempt, waiterInstanceId } = input;
+  await getRunningSession(context, (await records.jobs.get(jobId)).sessionId);
   const job = await records.jobs.update(jobId, (each) =>
     each.waiterInstanceId === waiterInstanceId ? undefined : { ...each, waiterInstanceId },
   );

@@ -3,6 +3,7 @@ import { chooseVms } from "#core/schedule/choose-vms.ts";
 import type { VmSummary } from "#core/model/vm-configuration.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
+import { getRunningSession } from "./running-session.ts";
 
 /** Steps of a policy's run. */
 export async function listVms(context: AppContext): Promise<VmSummary[]> {
@@ -46,7 +47,7 @@ export function isWorker(context: AppContext, vm: VmSummary): boolean {
 }
 
 export const readPolicyTarget = defineActivity("read-policy-target", async (context, input) => {
-  const session = await context.records.sessions.get(input.sessionId);
+  const session = await getRunningSession(context, input.sessionId);
   const target = session.targets?.[input.index];
   if (target === undefined || session.repositoryId === undefined)
     throw new HoldfastError("TargetNotFound", `Session '${input.sessionId}' has no such VM.`);

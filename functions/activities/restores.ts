@@ -1,15 +1,19 @@
 import { HoldfastError } from "#core/lib/errors.ts";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import { SESSION_TAG } from "#core/backup/snapshot-tags.ts";
+import { resourceGroupOf } from "#core/model/resource-id.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import {
   planRestore,
   planTargets,
   restoredResourceIds,
   type RestorePlan,
+  type RestoreRequest,
 } from "#core/restore/plan-restore.ts";
 import type { AppContext } from "../app-context.ts";
+import type { Readiness } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
+import { getRunningSession } from "./running-session.ts";
 import { readinessOf } from "./workers.ts";
 
 /** Steps of a restore. The session holds what was asked for; the plan is derived from it each time. */
@@ -25,7 +29,20 @@ async function targetsOf(context: AppContext, sessionId: string): Promise<Target
   return { point, ...planTargets(point, restoreRequest) };
 }
 
-async function findExisting(context: AppContext, targets: Targets): Promise<Set<string>> {
+/** Why a restore cannot be done; empty when it can. */
+export async function findConflicts(
+  context: AppContext,
+  point: RestorePoint,
+  request: RestoreRequest,
+): Promise<readonly string[]> {
+  const existing = await findExisting(context, planTargets(point, request));
+  return planRestore(point, request, (id) => existing.has(id)).conflicts;
+}
+
+async function findExisting(
+  context: AppContext,
+  targets: Omit<RestorePlan, "conflicts">,
+): Promise<Set<string>> {
   const { compute } = context;
   const found = await mapBounded(restoredResourceIds(targets), CALLS_AT_ONCE, async (id) => {
     if (id === targets.vmResourceId) return (await compute.readVmProvisioning(id)) ? id : [];
@@ -38,17 +55,18 @@ async function findExisting(context: AppContext, targets: Targets): Promise<Set<
 
 export const planRestoreOf = defineActivity("plan-restore", async (context, { sessionId }) => {
   const { records } = context;
-  const { restoreRequest } = await records.sessions.get(sessionId);
+  const { restoreRequest } = await getRunningSession(context, sessionId);
   const targets = await targetsOf(context, sessionId);
   const { point } = targets;
   // A repeated run has its job already; what exists now may be its own work.
   if ((await records.jobs.read(sessionId)) === undefined && restoreRequest !== undefined) {
-    const existing = await findExisting(context, targets);
-    const { conflicts } = planRestore(point, restoreRequest, (id) => existing.has(id));
+    const conflicts = await findConflicts(context, point, restoreRequest);
     if (conflicts.length > 0)
       throw new HoldfastError("RestoreConflict", `Nothing was restored: ${conflicts.join("; ")}.`);
   }
   await records.repositories.get(point.repositoryId);
+  const plannedAt = context.clock().toISOString();
+  await records.restorations.insert(sessionId, { plannedAt });
   await records.jobs.insert(sessionId, {
     jobId: sessionId,
     sessionId,
@@ -83,6 +101,7 @@ function sizeOf(point: RestorePoint, diskId: string): number {
 export const startRestoreDisks = defineActivity(
   "start-restore-disks",
   async (context, { sessionId }) => {
+    await getRunningSession(context, sessionId);
     const targets = await targetsOf(context, sessionId);
     await mapBounded(targets.disks, CALLS_AT_ONCE, ({ source, diskId }) =>
       context.compute.startUploadDisk({
@@ -94,6 +113,8 @@ export const startRestoreDisks = defineActivity(
         osType: source.osType,
         hyperVGeneration: source.hyperVGeneration,
         securityType: source.securityType,
+        purchasePlan: source.purchasePlan,
+        supportedCapabilities: source.supportedCapabilities,
         diskEncryptionSetId: source.diskEncryptionSetId,
         tags: { ...source.tags, [SESSION_TAG]: sessionId },
       }),
@@ -126,6 +147,7 @@ export const readRestoreDisks = defineActivity(
 export const startRestoreNics = defineActivity(
   "start-restore-nics",
   async (context, { sessionId }) => {
+    await getRunningSession(context, sessionId);
     const { nics, location } = await targetsOf(context, sessionId);
     await mapBounded(nics, CALLS_AT_ONCE, (nic) =>
       context.compute.startNic({ ...nic, location, tags: { [SESSION_TAG]: sessionId } }),
@@ -147,6 +169,7 @@ export const readRestoreNics = defineActivity(
 );
 
 export const startRestoreVm = defineActivity("start-restore-vm", async (context, { sessionId }) => {
+  await getRunningSession(context, sessionId);
   const { point, disks, nics, location, vmResourceId } = await targetsOf(context, sessionId);
   const osDisk = disks.find(({ source }) => source.slot === "os");
   if (osDisk === undefined) throw new HoldfastError("NoOsDisk", `${point.pointId} has no OS disk.`);
@@ -184,11 +207,13 @@ export const indexRestore = defineActivity("index-restore", async (context, { se
   return {};
 });
 
-/**
- * Undo of a restore, asked again until all is gone: the VM, then NICs and disks. Deletes only what
- * carries this session's tag; NICs show no tags here, but were planned because they did not exist.
- */
-export const deleteRestored = defineActivity("delete-restored", async (context, { sessionId }) => {
+/** Undo of a restore, asked again until all is gone. */
+export const deleteRestored = defineActivity("delete-restored", (context, { sessionId }) =>
+  removeRestored(context, sessionId),
+);
+
+/** Removes what carries the session's tag, and nothing else: the VM first, then NICs and disks. */
+export async function removeRestored(context: AppContext, sessionId: string): Promise<Readiness> {
   const { compute } = context;
   const { vmResourceId, nics, disks } = await targetsOf(context, sessionId);
   const vm = await compute.readVm(vmResourceId);
@@ -196,13 +221,15 @@ export const deleteRestored = defineActivity("delete-restored", async (context, 
     await compute.startDeleteVm(vmResourceId);
     return { ready: false, waitingFor: `deletion of ${vmResourceId}` };
   }
-  const attached = new Set(vm?.nics.map((nic) => nic.resourceId.toLowerCase()));
   let waitingFor: string | undefined;
-  for (const { nicId } of nics) {
-    if (attached.has(nicId.toLowerCase())) continue;
-    if ((await compute.readNicProvisioning(nicId)) === undefined) continue;
-    await compute.startDeleteNic(nicId);
-    waitingFor = `deletion of ${nicId}`;
+  // The same name may be another restore's by now; a listing by tag lags, hence the sweep's later looks.
+  const planned = new Set(nics.map(({ nicId }) => nicId.toLowerCase()));
+  const { subscriptionId } = resourceGroupOf(vmResourceId);
+  for await (const { resourceId } of compute.listOwned(subscriptionId, SESSION_TAG, sessionId)) {
+    if (!planned.has(resourceId.toLowerCase())) continue;
+    if ((await compute.readNicProvisioning(resourceId)) === undefined) continue;
+    await compute.startDeleteNic(resourceId);
+    waitingFor = `deletion of ${resourceId}`;
   }
   for (const { diskId } of disks) {
     const disk = await compute.readDisk(diskId);
@@ -211,4 +238,4 @@ export const deleteRestored = defineActivity("delete-restored", async (context, 
     waitingFor = `deletion of ${diskId}`;
   }
   return waitingFor === undefined ? { ready: true } : { ready: false, waitingFor };
-});
+}

@@ -42,7 +42,11 @@ async function claimVm(context: AppContext, vmId: string, sessionId: string): Pr
   return taken === "written" ? sessionId : claimVm(context, vmId, sessionId);
 }
 
-/** Ends a session and gives back its VM. Only the first end counts. */
+/**
+ * Gives back the VM of a session and ends it. Only the first end counts. In this order, because the
+ * claim of a session that is over may be taken by another at any moment; and with both the VM is
+ * free once the session shows an end.
+ */
 export async function endSession(
   context: AppContext,
   sessionId: string,
@@ -55,7 +59,14 @@ export async function endSession(
 ): Promise<void> {
   const { records, clock, events } = context;
   const endedAt = clock().toISOString();
-  const session = await records.sessions.update(sessionId, (before) =>
+  const running = await records.sessions.read(sessionId);
+  if (running?.value.state !== "running") return;
+  const { vmId } = running.value;
+  if (vmId !== undefined) {
+    const held = await records.vmClaims.read(vmId);
+    if (held?.value.sessionId === sessionId) await records.vmClaims.delete(vmId);
+  }
+  await records.sessions.update(sessionId, (before) =>
     before.state === "running"
       ? {
           ...before,
@@ -69,10 +80,6 @@ export async function endSession(
         }
       : undefined,
   );
-  if (session?.vmId !== undefined) {
-    const held = await records.vmClaims.read(session.vmId);
-    if (held?.value.sessionId === sessionId) await records.vmClaims.delete(session.vmId);
-  }
   events.sessionClosed({ sessionId, state: end.state, reason: end.reason });
 }
 

@@ -12,6 +12,7 @@ import { disksOf } from "#core/model/vm-configuration.ts";
 import type { BackupSpec, JobRecord } from "#core/model/job-record.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
+import { getRunningSession } from "./running-session.ts";
 
 /** A VM has at most 65 disks: its snapshots are all asked for at once, close together in time. */
 const SNAPSHOTS_AT_ONCE = 65;
@@ -73,7 +74,8 @@ export const captureVm = defineActivity("capture-vm", async (context, input) => 
 
 export const startSnapshots = defineActivity("start-snapshots", async (context, { jobId }) => {
   const { compute, config } = context;
-  const { spec } = await getBackupJob(context, jobId);
+  const { spec, sessionId } = await getBackupJob(context, jobId);
+  await getRunningSession(context, sessionId);
   const sources = new Map(disksOf(spec.vm).map((disk) => [disk.diskId, disk]));
   await mapBounded(spec.disks, SNAPSHOTS_AT_ONCE, async (disk) => {
     const source = sources.get(disk.diskId);

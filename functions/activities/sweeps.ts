@@ -3,41 +3,40 @@ import {
   decodeSnapshotTag,
   SNAPSHOT_SET_TAG,
 } from "#core/backup/snapshot-tags.ts";
-import { HoldfastError } from "#core/lib/errors.ts";
+import { HoldfastError, messageOf } from "#core/lib/errors.ts";
+import type { GrantRecord } from "#core/model/job-record.ts";
 import { RESOURCE_TYPES } from "#core/model/resource-id.ts";
 import type { OwnedResource } from "#core/ports/compute.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
+import { isRunning } from "./running-session.ts";
 import { listPointsOfVm } from "./snapshots.ts";
 
 /**
  * Sweeps: what a crash left behind. Safe against everything that runs: a session's row is there
- * before anything of it is made, and only what belongs to a session that is over is touched.
+ * before anything of it is made, only what belongs to a session that is over is touched, and an
+ * object that cannot be removed now does not hold up the others.
  */
-export const listWorkers = defineActivity("list-workers", async (context) => {
-  const byLocation = new Map<string, string[]>();
-  for await (const { id } of context.records.regions.list()) byLocation.set(id, []);
-  for await (const { value } of context.records.workers.list()) {
-    const workerIds = byLocation.get(value.location) ?? [];
-    byLocation.set(value.location, [...workerIds, value.workerId]);
-  }
-  return { regions: Array.from(byLocation, ([location, workerIds]) => ({ location, workerIds })) };
-});
-
-async function isRunning(context: AppContext, sessionId: string): Promise<boolean> {
-  const session = await context.records.sessions.read(sessionId);
-  return session?.value.state === "running";
-}
-
 export const sweepGrants = defineActivity("sweep-grants", async (context, _input, signal) => {
   const { records, compute, events } = context;
+  const ended: { id: string; grant: GrantRecord }[] = [];
+  const inUse = new Set<string>();
+  for await (const { id, value: grant } of records.grants.list()) {
+    if (await isRunning(context, grant.sessionId)) inUse.add(grant.resourceId.toLowerCase());
+    else ended.push({ id, grant });
+  }
   let revokedCount = 0;
-  for await (const { id, value } of records.grants.list()) {
-    if (await isRunning(context, value.sessionId)) continue;
-    await compute.revokeAccess(value.resourceId, signal);
-    await records.grants.delete(id);
-    events.grantSwept({ jobId: value.jobId, resourceId: value.resourceId });
-    revokedCount++;
+  for (const { id, grant } of ended) {
+    const { jobId, resourceId } = grant;
+    try {
+      // Azure revokes all access to a snapshot at once; the running session's own row closes it.
+      if (!inUse.has(resourceId.toLowerCase())) await compute.revokeAccess(resourceId, signal);
+      await records.grants.delete(id);
+      events.grantSwept({ jobId, resourceId });
+      revokedCount++;
+    } catch (error) {
+      events.sweepFailed({ resourceId, message: messageOf(error) });
+    }
   }
   return { revokedCount };
 });
@@ -47,13 +46,17 @@ export const sweepSnapshots = defineActivity("sweep-snapshots", async (context) 
   let deletedCount = 0;
   for (const subscriptionId of config.subscriptionIds) {
     const owned = compute.listOwned(subscriptionId, CONTROL_PLANE_TAG, config.controlPlaneId);
-    for await (const resource of owned) {
-      if (resource.type.toLowerCase() !== RESOURCE_TYPES.snapshot.toLowerCase()) continue;
-      const reason = await whyUnneeded(context, resource);
+    for await (const { type, resourceId, tags } of owned) {
+      if (type.toLowerCase() !== RESOURCE_TYPES.snapshot.toLowerCase()) continue;
+      const reason = await whyUnneeded(context, { type, resourceId, tags });
       if (reason === undefined) continue;
-      await compute.startDeleteSnapshot(resource.resourceId);
-      events.snapshotSwept({ snapshotId: resource.resourceId, reason });
-      deletedCount++;
+      try {
+        await compute.startDeleteSnapshot(resourceId);
+        events.snapshotSwept({ snapshotId: resourceId, reason });
+        deletedCount++;
+      } catch (error) {
+        events.sweepFailed({ resourceId, message: messageOf(error) });
+      }
     }
   }
   return { deletedCount };

@@ -21,7 +21,12 @@ const OPERATIONS = {
   renew: holder.extend({ leaseMs: lease }),
   release: holder,
   discard: holder,
-  retire: z.object({ now: time, idleMs: z.number().min(0), recorded: z.array(z.string()) }),
+  retire: z.object({
+    now: time,
+    idleMs: z.number().min(0),
+    recorded: z.array(z.string()),
+    endedHolders: z.array(z.string()).default([]),
+  }),
   forget: z.object({ workerId: z.string().min(1) }),
 } as const;
 
@@ -45,6 +50,8 @@ export function applyPoolOperation(
       return { state: pool.release(state, OPERATIONS.release.parse(input)), answer: true };
     case "discard":
       return { state: pool.discard(state, OPERATIONS.discard.parse(input)), answer: true };
+    case "holders":
+      return { state, answer: pool.holdersOf(state) };
     case "retire":
       return pool.retire(state, OPERATIONS.retire.parse(input));
     case "forget": {

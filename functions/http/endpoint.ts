@@ -125,6 +125,9 @@ function createCall(
       const text = await request.text();
       if (text.length > BODY_CHARACTERS_MAX)
         throw new Problem(413, "BodyTooLarge", "The body is too large.");
+      const type = request.headers.get("content-type");
+      if (text.trim() !== "" && type !== null && !/^application\/json\s*(;|$)/i.test(type))
+        throw new Problem(415, "UnsupportedMediaType", "The body must be application/json.");
       let json: unknown;
       try {
         json = text.trim() === "" ? {} : JSON.parse(text);

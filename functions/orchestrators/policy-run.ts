@@ -6,6 +6,7 @@ import type { OrchestrationContext } from "durable-functions";
 import { failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import { backupSessionId, slotKey } from "#core/model/session.ts";
+import { SESSION_OVER } from "../activities/running-session.ts";
 import type { BackupVmInput, SessionEnd } from "./backup-vm.ts";
 import { ENTITIES, ORCHESTRATORS } from "./names.ts";
 import { askEntity, attempt, callChild, createRun, log, must, step } from "./steps.ts";
@@ -112,6 +113,11 @@ export function* policyLane(context: OrchestrationContext): Steps<Outcome<Counts
     const { index } = taken.value;
     if (index === null) break;
     const state = yield* backUpTarget(run, input, index);
+    if (state === "over") {
+      // The run was terminated: it starts nothing more, and nobody else clears its list.
+      yield* askEntity(run, ENTITIES.workList, input.sessionId, "clear", {});
+      break;
+    }
     counts = add(counts, { ...NOTHING, [state]: 1 });
   }
   return succeed(counts);
@@ -121,10 +127,10 @@ function* backUpTarget(
   run: Run,
   input: PolicyLaneInput,
   index: number,
-): Steps<SessionEnd["state"]> {
+): Steps<SessionEnd["state"] | "over"> {
   const { sessionId: parentSessionId, policyId, settings } = input;
   const target = yield* attempt(run, "read-policy-target", { sessionId: parentSessionId, index });
-  if (!target.ok) return "failed";
+  if (!target.ok) return target.error.code === SESSION_OVER ? "over" : "failed";
   const slot = slotKey(new Date(input.slot));
   const sessionId = backupSessionId(target.value.vmId, slot, policyId);
   const child: BackupVmInput = {

@@ -70,6 +70,8 @@ export function* acquireWorker(
     if (answer.kind === "reuse") return succeed(answer.workerId);
     if (answer.kind === "launch")
       return yield* launchWorker(run, { holder, location }, answer.workerId);
+    if (answer.kind === "over")
+      return fail("SessionOver", `${holder} gets no worker any more: its session is over.`);
     if (polls === 0)
       yield* log(run, "info", `waiting for a worker in ${location}; ${answer.ahead} wait before`);
     if (nowOf(run) >= deadline) {

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { slotKey } from "#core/model/session.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
+import { findConflicts } from "../activities/restores.ts";
 import type { Endpoint } from "../http/endpoint.ts";
-import { notFound, wrongField } from "../http/problem.ts";
+import { notFound, Problem, wrongField } from "../http/problem.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
 import type { RestoreVmInput } from "../orchestrators/restore-vm.ts";
 
@@ -76,6 +77,9 @@ export const restoreEndpoints: readonly Endpoint[] = [
       const point = await records.points.read(request.restorePointId);
       if (point === undefined)
         throw wrongField("restorePointId", `there is no restore point '${request.restorePointId}'`);
+      const conflicts = await findConflicts(call.context, point.value, request);
+      if (conflicts.length > 0)
+        throw new Problem(409, "RestoreConflict", `Nothing was restored: ${conflicts.join("; ")}.`);
       const now = clock();
       const sessionId = `restore-${slotKey(now)}-${randomHex(SESSION_ID_BYTES)}`;
       const { restorePointId, vmName, resourceGroupId, subnetId } = request;

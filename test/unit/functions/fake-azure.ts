@@ -3,6 +3,7 @@
  * later; a live SAS forbids deletion; everything that exists can be counted.
  */
 import { HoldfastError } from "#core/lib/errors.ts";
+import { RESOURCE_TYPES } from "#core/model/resource-id.ts";
 import type { VmConfiguration } from "#core/model/vm-configuration.ts";
 import type { ComputePort, RunCommandRequest } from "#core/ports/compute.ts";
 import type { RegionPort } from "#core/ports/region.ts";
@@ -17,6 +18,16 @@ export interface FakeResource {
   reads: number;
   diskState: string;
 }
+
+const AZURE_TYPES: Readonly<Record<FakeResource["type"], string>> = {
+  vm: RESOURCE_TYPES.virtualMachine,
+  worker: RESOURCE_TYPES.virtualMachine,
+  disk: RESOURCE_TYPES.disk,
+  snapshot: RESOURCE_TYPES.snapshot,
+  nic: RESOURCE_TYPES.networkInterface,
+  network: RESOURCE_TYPES.virtualNetwork,
+  account: RESOURCE_TYPES.storageAccount,
+};
 
 export interface FakeAzure {
   readonly compute: ComputePort;
@@ -162,8 +173,7 @@ export function createFakeAzure(): FakeAzure {
       async *listOwned(_subscriptionId, tagName, tagValue) {
         for (const { id, type, tags } of resources.values()) {
           if (tags[tagName] !== tagValue) continue;
-          const azureType = type === "snapshot" ? "Microsoft.Compute/snapshots" : type;
-          yield { resourceId: id, type: azureType, tags };
+          yield { resourceId: id, type: AZURE_TYPES[type], tags };
         }
       },
     },

@@ -1,78 +1,21 @@
-import { HttpRequest } from "@azure/functions";
-import type { HttpResponseInit } from "@azure/functions";
 import { beforeEach, describe, expect, it } from "vitest";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
-import { serveEndpoint } from "#functions/http/endpoint.ts";
-import { ENDPOINTS } from "#functions/triggers/all-endpoints.ts";
+import {
+  callEndpoint,
+  POLICY_BODY as policy,
+  REPOSITORY_BODY as repository,
+  type Answer,
+  type CallOptions,
+  type Started,
+} from "./api-caller.ts";
 import { createTestVm, SUBSCRIPTION } from "./test-vm.ts";
 import { addRepository, createWorld, type World } from "./test-world.ts";
 
-/** What came back, looked into without a type of its own: the assertions say what it must be. */
-type Json = ReturnType<typeof JSON.parse>;
-
-interface Answer {
-  readonly status: number;
-  readonly headers: Record<string, string>;
-  readonly body: Json;
-}
-
 let world: World;
-let started: { name: string; instanceId: string; input: Json }[];
+let started: Started[];
 
-async function call(
-  name: string,
-  options: {
-    params?: Record<string, string>;
-    query?: Record<string, string>;
-    body?: unknown;
-    headers?: Record<string, string>;
-  } = {},
-): Promise<Answer> {
-  const endpoint = ENDPOINTS.find((each) => each.name === name)!;
-  const request = new HttpRequest({
-    method: endpoint.method,
-    url: "https://app.example/api",
-    headers: options.headers ?? {},
-    query: options.query ?? {},
-    params: options.params ?? {},
-    ...(options.body === undefined
-      ? {}
-      : {
-          body: {
-            string: typeof options.body === "string" ? options.body : JSON.stringify(options.body),
-          },
-        }),
-  });
-  const response: HttpResponseInit = await serveEndpoint(endpoint, request, {
-    context: world.context,
-    authenticate: async () => ({ ok: true, subject: "me" }),
-    client: {
-      ...world.client,
-      startOnce: async (orchestrator, instanceId, input) => {
-        started.push({ name: orchestrator, instanceId, input });
-        return true;
-      },
-    },
-  });
-  return {
-    status: response.status ?? 0,
-    headers: (response.headers ?? {}) as Record<string, string>,
-    body: response.jsonBody,
-  };
-}
-
-const policy = {
-  name: "daily",
-  schedule: { cron: "0 1 * * *", timeZone: "Europe/Berlin" },
-  selection: { include: { tags: [{ name: "backup", value: "daily" }] } },
-  repositoryId: "r-1",
-};
-const repository = {
-  name: "second",
-  blobServiceUrl: "https://other.blob.example/",
-  container: "backups",
-  encryption: { kind: "none" },
-};
+const call = (name: string, options?: CallOptions): Promise<Answer> =>
+  callEndpoint(world, started, name, options);
 
 beforeEach(async () => {
   world = createWorld();
@@ -80,111 +23,6 @@ beforeEach(async () => {
   const vm = createTestVm();
   world.azure.vms.set(vm.resourceId, vm);
   await addRepository(world);
-});
-
-describe("API", () => {
-  it("refuses a request without a valid token before anything else", async () => {
-    for (const endpoint of ENDPOINTS) {
-      const request = new HttpRequest({ method: endpoint.method, url: "https://app.example/api" });
-      const response = await serveEndpoint(endpoint, request, {
-        context: world.context,
-        client: world.client,
-        authenticate: async () => ({ ok: false, kind: "refused", reason: "the token has expired" }),
-      });
-      expect(response.status).toBe(401);
-      expect((response.headers as Record<string, string>)["www-authenticate"]).toBe(
-        'Bearer error="invalid_token", error_description="the token has expired"',
-      );
-    }
-  });
-
-  it("answers 503 when the issuer's keys cannot be read", async () => {
-    const request = new HttpRequest({ method: "GET", url: "https://app.example/api" });
-    const response = await serveEndpoint(ENDPOINTS[0]!, request, {
-      context: world.context,
-      client: world.client,
-      authenticate: async () => ({ ok: false, kind: "unavailable", reason: "no route" }),
-    });
-    expect(response.status).toBe(503);
-  });
-
-  it("has no two endpoints with the same name or route", () => {
-    const names = ENDPOINTS.map((endpoint) => endpoint.name);
-    const routes = ENDPOINTS.map((endpoint) => `${endpoint.method} ${endpoint.route}`);
-    expect(new Set(names).size).toBe(names.length);
-    expect(new Set(routes).size).toBe(routes.length);
-  });
-
-  it.each<[string, string, unknown, string]>([
-    ["create-policy", "wrong type", { ...policy, name: 7 }, "name"],
-    ["create-policy", "unknown field", { ...policy, nmae: "x" }, "nmae"],
-    [
-      "create-policy",
-      "unknown nested field",
-      { ...policy, schedule: { ...policy.schedule, cro: "" } },
-      "schedule.cro",
-    ],
-    [
-      "create-policy",
-      "wrong cron",
-      { ...policy, schedule: { cron: "61 * * * *", timeZone: "UTC" } },
-      "schedule.cron",
-    ],
-    [
-      "create-policy",
-      "wrong time zone",
-      { ...policy, schedule: { cron: "0 1 * * *", timeZone: "Mars" } },
-      "schedule.timeZone",
-    ],
-    [
-      "create-policy",
-      "selects nothing",
-      { ...policy, selection: { include: {} } },
-      "selection.include",
-    ],
-    ["create-policy", "no such repository", { ...policy, repositoryId: "r-9" }, "repositoryId"],
-    ["create-repository", "http", { ...repository, blobServiceUrl: "http://x/" }, "blobServiceUrl"],
-    ["create-repository", "container", { ...repository, container: "A" }, "container"],
-    [
-      "create-repository",
-      "unknown secret",
-      { ...repository, encryption: { kind: "password", secretName: "nope" } },
-      "encryption.secretName",
-    ],
-    [
-      "create-repository",
-      "no encryption chosen",
-      { ...repository, encryption: undefined },
-      "encryption",
-    ],
-    ["start-restore", "no such point", { restorePointId: "x", vmName: "y" }, "restorePointId"],
-    ["start-restore", "VM name", { restorePointId: "x", vmName: "-y" }, "vmName"],
-  ])("%s: 400 for a body with %s", async (name, _what, body, path) => {
-    const { status, body: answer } = await call(name, { body });
-    expect([status, answer.error.code]).toEqual([400, "InvalidRequest"]);
-    expect(answer.error.details.map((detail: { path: string }) => detail.path)).toEqual([path]);
-    expect(answer.error.details[0].reason).not.toBe("");
-  });
-
-  it("answers 400 for what is not JSON and 400 for an unknown query", async () => {
-    expect((await call("create-policy", { body: "{" })).status).toBe(400);
-    const { status, body } = await call("list-sessions", { query: { stat: "failed" } });
-    expect([status, body.error.details[0].path]).toEqual([400, "stat"]);
-  });
-
-  it("hides what it did not expect, and logs it", async () => {
-    const broken = {
-      ...world.azure.compute,
-      listVms: () => {
-        throw new TypeError("inner detail");
-      },
-    };
-    world = { ...world, context: { ...world.context, compute: broken } };
-    const { status, body } = await call("list-protected-vms");
-    expect([status, body.error.code]).toEqual([500, "Unexpected"]);
-    expect(JSON.stringify(body)).not.toContain("inner detail");
-    expect(world.lines.join()).toContain("inner detail");
-  });
 });
 
 describe("policies", () => {
@@ -371,6 +209,13 @@ describe("sessions, restore points and restores", () => {
     const detail = await call("get-restore-point", { params: { pointId } });
     expect(detail.body.vm.osDisk.name).toBe("web-os");
     expect((await call("get-restore-point", { params: { pointId: "x" } })).status).toBe(404);
+
+    const taken = await call("start-restore", { body: { restorePointId: pointId, vmName: "web" } });
+    expect([taken.status, taken.body.error.code]).toEqual([409, "RestoreConflict"]);
+    expect(taken.body.error.message).toContain("exists already");
+    expect(started).toEqual([]);
+    const restores = await call("list-sessions", { query: { type: "restore" } });
+    expect(restores.body.value).toEqual([]);
 
     const body = { restorePointId: pointId, vmName: "again" };
     const answer = await call("start-restore", { body });

@@ -49,6 +49,11 @@ export interface Driver {
 
 const STEPS_MAX = 20_000;
 
+/** Thrown by an activity: the orchestration and those above it are terminated at this call. */
+export class Terminated extends Error {
+  override readonly name = "Terminated";
+}
+
 export function createDriver(
   callActivity: (name: string, input: unknown) => Promise<unknown>,
   start: number,
@@ -146,6 +151,7 @@ export function createDriver(
             ...(chosen === undefined ? {} : { chosen }),
           };
         } catch (error) {
+          if (error instanceof Terminated) throw error;
           entry = { asked, at: driver.now, answer: String(error), failed: true };
         }
         history.push(entry);

@@ -44,8 +44,8 @@ export interface World {
   readonly jobs: Job[];
   /** What the simulated worker does with a job; by default it succeeds. */
   work: (job: Job) => WorkerEventBody | undefined;
-  /** Fails the activity with this outcome when it answers one. */
-  sabotage: (name: string, call: number) => object | undefined;
+  /** Comes before each activity; fails it with this outcome when it answers one. */
+  sabotage: (name: string, call: number) => object | undefined | Promise<object | undefined>;
   send(workerId: string, body: WorkerEventBody): Promise<void>;
 }
 
@@ -60,7 +60,7 @@ export function createWorld(settings: Record<string, string> = {}): World {
   let sequence = 0;
   let random = 0;
   const driver = createDriver(async (name, input) => {
-    const failure = world.sabotage(name, calls++);
+    const failure = await world.sabotage(name, calls++);
     if (failure !== undefined) return failure;
     return ACTIVITIES[name as keyof typeof ACTIVITIES].run(context, input);
   }, START);

@@ -1,6 +1,15 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { acquire, discard, forget, release, renew, retire } from "#core/workers/pool.ts";
+import {
+  acquire,
+  discard,
+  forget,
+  holdersOf,
+  release,
+  renew,
+  retire,
+  type RetireRequest,
+} from "#core/workers/pool.ts";
 import {
   applyWorkerEvent,
   EMPTY_POOL,
@@ -17,6 +26,14 @@ const request = (holder: string, now = 0, max = 2) => ({
   max,
   leaseMs: 100,
   waiterMs: 50,
+});
+
+const retirement = (now: number, fields: Partial<RetireRequest> = {}): RetireRequest => ({
+  now,
+  idleMs: 1000,
+  recorded: [],
+  endedHolders: [],
+  ...fields,
 });
 
 describe("life of a worker", () => {
@@ -77,20 +94,54 @@ describe("worker pool", () => {
       holder: "a",
       now: 2,
     });
-    expect(acquire(done, request("a", 3)).answer.kind).toBe("wait");
+    expect(acquire(done, request("a", 3)).answer).toEqual({ kind: "over" });
     expect(release(done, { holder: "a", now: 4 }).workers).toEqual(done.workers);
   });
 
   it("removes a worker whose lease expired, one that was idle for long, and unknown ones", () => {
     const held = acquire(EMPTY_POOL, request("a")).state;
-    const expired = retire(held, { now: 100, idleMs: 10, recorded: ["w-a", "stray"] });
+    const expired = retire(held, {
+      now: 100,
+      idleMs: 10,
+      recorded: ["w-a", "stray"],
+      endedHolders: [],
+    });
     expect(expired.answer).toEqual(["w-a", "stray"]);
     expect(forget(expired.state, "w-a").workers).toEqual([]);
     const busy = renew(held, { holder: "a", now: 1, leaseMs: 100 }).state;
     expect(forget(busy, "w-a").workers).toHaveLength(1);
     const idle = release(busy, { holder: "a", now: 5 });
-    expect(retire(idle, { now: 14, idleMs: 10, recorded: [] }).answer).toEqual([]);
-    expect(retire(idle, { now: 15, idleMs: 10, recorded: [] }).answer).toEqual(["w-a"]);
+    expect(retire(idle, { now: 14, idleMs: 10, recorded: [], endedHolders: [] }).answer).toEqual(
+      [],
+    );
+    expect(retire(idle, { now: 15, idleMs: 10, recorded: [], endedHolders: [] }).answer).toEqual([
+      "w-a",
+    ]);
+  });
+
+  it("frees what ended holders hold or wait for, and nothing of others", () => {
+    const launching = acquire(EMPTY_POOL, request("a")).state;
+    const both = renew(acquire(launching, request("b")).state, {
+      holder: "b",
+      now: 1,
+      leaseMs: 100,
+    }).state;
+    const full = acquire(acquire(both, request("c", 2)).state, request("d", 2)).state;
+    expect(holdersOf(full)).toEqual(["a", "b", "c", "d"]);
+
+    const freed = retire(full, retirement(3, { endedHolders: ["a", "c", "stranger"] }));
+    expect(freed.answer).toEqual(["w-a"]);
+    expect(holdersOf(freed.state)).toEqual(["b", "d"]);
+    // A busy worker of an ended holder may still be at work: it is removed, never reused.
+    expect(retire(freed.state, retirement(4, { endedHolders: ["b"] })).answer).toEqual([
+      "w-a",
+      "w-b",
+    ]);
+    for (const holder of ["a", "c"]) {
+      expect(acquire(freed.state, request(holder, 5)).answer).toEqual({ kind: "over" });
+    }
+    const next = forget(freed.state, "w-a");
+    expect(acquire(next, request("d", 6)).answer.kind).toBe("launch");
   });
 
   it("does not make idle what was never launched", () => {
@@ -100,7 +151,7 @@ describe("worker pool", () => {
 
   it("never has more workers than its maximum, and never leaks a lease", () => {
     const command = fc.record({
-      kind: fc.constantFrom("acquire", "renew", "release", "discard", "retire", "forget"),
+      kind: fc.constantFrom("acquire", "renew", "release", "discard", "retire", "end", "forget"),
       holder: fc.nat(5),
       later: fc.nat(40),
     });
@@ -118,7 +169,10 @@ describe("worker pool", () => {
             if (kind === "renew") state = renew(state, { holder, now, leaseMs: 100 }).state;
             if (kind === "release") state = release(state, { holder, now });
             if (kind === "discard") state = discard(state, { holder, now });
-            if (kind === "retire") state = retire(state, { now, idleMs: 30, recorded: [] }).state;
+            if (kind === "end")
+              state = retire(state, retirement(now, { idleMs: 30, endedHolders: [holder] })).state;
+            if (kind === "retire")
+              state = retire(state, { now, idleMs: 30, recorded: [], endedHolders: [] }).state;
             if (kind === "forget") state = forget(state, `w-${holder}`);
             expect(state.workers.length).toBeLessThanOrEqual(max);
             const ids = state.workers.map((worker) => worker.workerId);
@@ -127,11 +181,15 @@ describe("worker pool", () => {
             expect(new Set(holders).size).toBe(holders.length);
           }
           // Nobody asks any more: in the end every worker is taken out, whoever held it.
-          const ended = retire(retire(state, { now: now + 200, idleMs: 30, recorded: [] }).state, {
-            now: now + 400,
-            idleMs: 30,
-            recorded: [],
-          });
+          const ended = retire(
+            retire(state, { now: now + 200, idleMs: 30, recorded: [], endedHolders: [] }).state,
+            {
+              now: now + 400,
+              idleMs: 30,
+              recorded: [],
+              endedHolders: [],
+            },
+          );
           expect(ended.answer.length).toBe(ended.state.workers.length);
           expect(ended.answer.reduce(forget, ended.state).workers).toEqual([]);
         },
