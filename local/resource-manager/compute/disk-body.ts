@@ -36,6 +36,22 @@ const creationDataSchema = z.strictObject({
   instantAccessDurationMinutes: anything,
 });
 
+const purchasePlanSchema = z.strictObject({
+  name: z.string().min(1),
+  publisher: z.string().min(1),
+  product: z.string().min(1),
+  promotionCode: z.string().optional(),
+});
+
+const capabilitiesSchema = z.strictObject({
+  diskControllerTypes: z.enum(["SCSI", "SCSI, NVMe", "NVMe, SCSI", "NVMe"]).optional(),
+  acceleratedNetwork: z.boolean().optional(),
+  architecture: z.enum(["x64", "Arm64"]).optional(),
+  supportedSecurityOption: z
+    .enum(["TrustedLaunchSupported", "TrustedLaunchAndConfidentialVMSupported"])
+    .optional(),
+});
+
 /** What disks and snapshots have in common; read-only properties are accepted and ignored. */
 const commonProperties = {
   creationData: creationDataSchema,
@@ -50,8 +66,8 @@ const commonProperties = {
     .strictObject({ type: z.string().optional(), diskEncryptionSetId: z.string().optional() })
     .optional(),
   dataAccessAuthMode: z.enum(["None", "AzureActiveDirectory"]).optional(),
-  purchasePlan: anything,
-  supportedCapabilities: anything,
+  purchasePlan: purchasePlanSchema.optional(),
+  supportedCapabilities: capabilitiesSchema.optional(),
   supportsHibernation: anything,
   encryptionSettingsCollection: anything,
   completionPercent: anything,

@@ -32,6 +32,7 @@ import type { DiskProperties } from "./disk-body.ts";
 import { callDisks } from "./disk-errors.ts";
 import { grantActions, grantWork } from "./disk-grants.ts";
 import { checkDiskAccess } from "./disk-accesses.ts";
+import { checkDiskSecurity, checkUploadSku, statedCapabilities } from "./os-disk-rules.ts";
 import { platformImageSizeBytes } from "./platform-images.ts";
 import { powerStateOf } from "./vm-state.ts";
 
@@ -86,6 +87,8 @@ async function createDisk(services: ComputeServices, request: PutRequest): Promi
     throw invalidParameter("zones", "A zone-redundant disk cannot have zones.");
   }
   checkDiskAccess(request, properties);
+  checkDiskSecurity(properties);
+  checkUploadSku(properties, sku);
   // Bytes without a resource are what a kill between the two left behind.
   await callDisks(() => services.disks.deleteDisk(idKey(request.id)));
   const source = sourceOf(request, properties);
@@ -97,6 +100,7 @@ async function createDisk(services: ComputeServices, request: PutRequest): Promi
     properties: withoutUndefined({
       ...inheritedFrom(source),
       ...policyProperties(properties),
+      ...statedCapabilities(properties),
       creationData: withoutUndefined({
         createOption: creationData.createOption,
         sourceResourceId: source?.id,
@@ -170,6 +174,7 @@ function inheritedFrom(source: Resource | undefined): JsonObject {
     hyperVGeneration: properties["hyperVGeneration"],
     securityProfile: properties["securityProfile"],
     purchasePlan: properties["purchasePlan"],
+    supportedCapabilities: properties["supportedCapabilities"],
   });
 }
 

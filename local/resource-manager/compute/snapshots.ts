@@ -119,6 +119,7 @@ async function createSnapshot(
           hyperVGeneration: sourceProperties["hyperVGeneration"],
           securityProfile: sourceProperties["securityProfile"],
           purchasePlan: sourceProperties["purchasePlan"],
+          supportedCapabilities: sourceProperties["supportedCapabilities"],
           supportsHibernation: sourceProperties["supportsHibernation"],
           ...policyProperties(properties),
           creationData: { createOption: "Copy", sourceResourceId: source.id },

@@ -6,6 +6,7 @@ import { formatResourceId, idKey, nameOf } from "../resource-id.ts";
 import type { ComputeServices } from "./compute-services.ts";
 import { bytesPerGiB, zonesOf } from "./disk-body.ts";
 import { callDisks } from "./disk-errors.ts";
+import { checkOsDiskFits, wrongArchitecture } from "./os-disk-rules.ts";
 import { findPlatformImage, platformImageSizeBytes, type FoundImage } from "./platform-images.ts";
 import {
   requireAttachableDisk,
@@ -44,7 +45,7 @@ export async function createVm(
   const image = isFromImage ? imageFor(vm, size, location) : undefined;
   const osDisk =
     image === undefined
-      ? await requireOsDisk(services, request, vm, place)
+      ? await requireOsDisk(services, request, vm, { ...place, size })
       : await createOsDisk(services, request, { vm, image, place });
   setDiskOwner(resources, osDisk.id, id);
   for (const disk of dataDisks) setDiskOwner(resources, disk.managedDisk?.id ?? "", id);
@@ -75,11 +76,7 @@ export function attachNics(resources: ResourceStore, vmId: string, vm: VmPropert
 function imageFor(vm: VmProperties, size: VmSize, location: string): FoundImage {
   const image = findPlatformImage(vm.storageProfile.imageReference ?? {}, location);
   if (image.architecture !== size.architecture) {
-    throw new ArmError(
-      400,
-      "BadRequest",
-      `Cannot create a VM of size '${size.name}' because this VM size only supports a CPU Architecture of '${size.architecture}', but an image or disk with CPU Architecture '${image.architecture}' was given. Please check that the CPU Architecture of the image or disk is compatible with that of the VM size.`,
-    );
+    throw wrongArchitecture(size, image.architecture);
   }
   if (vm.securityProfile?.securityType === "TrustedLaunch" && image.hyperVGeneration !== "V2") {
     throw new ArmError(
@@ -91,12 +88,12 @@ function imageFor(vm: VmProperties, size: VmSize, location: string): FoundImage 
   return image;
 }
 
-/** The disk to boot from; Trusted launch needs a disk that was made for it. */
+/** The disk to boot from; it must say of itself that this VM can. */
 async function requireOsDisk(
   services: ComputeServices,
   request: PutRequest,
   vm: VmProperties,
-  place: VmPlace,
+  place: VmPlace & { readonly size: VmSize },
 ): Promise<Resource> {
   const diskId = vm.storageProfile.osDisk.managedDisk?.id ?? "";
   const disk = await requireAttachableDisk(services, request, diskId, place);
@@ -112,16 +109,7 @@ async function requireOsDisk(
       },
     );
   }
-  const diskType = stringAt(objectAt(properties, "securityProfile"), "securityType") ?? "Standard";
-  const vmType = vm.securityProfile?.securityType ?? "Standard";
-  if (vmType !== diskType) {
-    throw new ArmError(
-      409,
-      "OperationNotAllowed",
-      `The OS disk ${disk.name} has security type '${diskType}', which does not match '${vmType}' of the virtual machine.`,
-      { target: "securityProfile.securityType" },
-    );
-  }
+  checkOsDiskFits(disk, { properties: vm, plan: objectAt(request.body, "plan"), size: place.size });
   return disk;
 }
 
@@ -167,6 +155,11 @@ async function createOsDisk(
       properties: withoutUndefined({
         osType: "Linux",
         hyperVGeneration: image.hyperVGeneration,
+        supportedCapabilities: {
+          architecture: image.architecture,
+          diskControllerTypes: "SCSI, NVMe",
+          acceleratedNetwork: true,
+        },
         creationData: { createOption: "FromImage", imageReference: { id: versionPath } },
         networkAccessPolicy: "AllowAll",
         publicNetworkAccess: "Enabled",

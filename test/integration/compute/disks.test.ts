@@ -51,6 +51,22 @@ it.each<[string, object, string]>([
   ["an empty disk without a size", {}, "400 InvalidParameter"],
   ["a size above 32767 GiB", { diskSizeGB: 32_768 }, "400 InvalidParameter"],
   ["an unknown sku", { diskSizeGB: 1, sku: { name: "Fast_LRS" } }, "400 InvalidParameter"],
+  [
+    "trusted launch of an upload without guest state",
+    {
+      creationData: { createOption: "Upload", uploadSizeBytes: 2 ** 30 + 512 },
+      securityProfile: { securityType: "TrustedLaunch" },
+    },
+    "400 BadRequest",
+  ],
+  [
+    "an upload to Premium SSD v2",
+    {
+      creationData: { createOption: "Upload", uploadSizeBytes: 2 ** 30 + 512 },
+      sku: { name: "PremiumV2_LRS" },
+    },
+    "400 InvalidParameter",
+  ],
   ["an unknown zone", { diskSizeGB: 1, zones: ["4"] }, "400 InvalidAvailabilityZone"],
   [
     "a zone of a zone-redundant disk",

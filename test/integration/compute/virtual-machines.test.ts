@@ -97,7 +97,17 @@ it("refuses an attached VM with what only an image needs", async () => {
     await refusalOf(
       create("strict", { ...body, securityProfile: { securityType: "TrustedLaunch" } }),
     ),
-  ).toBe("409 OperationNotAllowed");
+  ).toBe("400 BadRequest");
+  const plan = { name: "n", publisher: "p", product: "q" };
+  expect(await refusalOf(create("strict", { ...body, plan }))).toBe(
+    "400 VMMarketplaceInvalidInput",
+  );
+  const arm = { hardwareProfile: { vmSize: "Standard_D2ps_v5" } };
+  expect(await refusalOf(create("strict", { ...body, ...arm }))).toBe("400 BadRequest");
+  const nvme = { ...body.storageProfile, diskControllerType: "NVMe" };
+  expect(await refusalOf(create("strict", { ...body, storageProfile: nvme }))).toBe(
+    "400 InvalidParameter",
+  );
   expect((await cloud.client.disks.get(group, "strict-os")).managedBy).toBeUndefined();
 });
 
