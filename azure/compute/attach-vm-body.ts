@@ -2,6 +2,7 @@ import type { DataDisk, OSDisk, VirtualMachine } from "@azure/arm-compute";
 import type { DiskConfiguration } from "#core/model/vm-configuration.ts";
 import type { AttachVmRequest } from "#core/ports/compute.ts";
 import { parseResourceId } from "../resource-id.ts";
+import { definedOf } from "./defined-fields.ts";
 
 /**
  * Body of a VM that is made of disks that exist. `osProfile` is left out: Azure refuses it with
@@ -97,19 +98,23 @@ function identityOf({ source: { identity } }: AttachVmRequest): Pick<VirtualMach
   }
 }
 
+/**
+ * `Standard` is what Azure shows of a VM without a type (since 2025-11-01) and is not sent back: older
+ * subscriptions must register a feature for it. UEFI settings are taken with Trusted launch only.
+ */
 function securityOf({ source }: AttachVmRequest): Pick<VirtualMachine, "securityProfile"> {
   const profile = source.securityProfile;
   if (profile === undefined) return {};
-  const uefiSettings = definedOf({
-    secureBootEnabled: profile.secureBootEnabled,
-    vTpmEnabled: profile.vTpmEnabled,
-  });
+  const isTrusted = profile.securityType === "TrustedLaunch";
   const securityProfile = {
-    ...definedOf({
-      securityType: profile.securityType,
-      encryptionAtHost: profile.encryptionAtHost,
+    ...(isTrusted && {
+      securityType: "TrustedLaunch",
+      uefiSettings: definedOf({
+        secureBootEnabled: profile.secureBootEnabled,
+        vTpmEnabled: profile.vTpmEnabled,
+      }),
     }),
-    ...(Object.keys(uefiSettings).length > 0 && { uefiSettings }),
+    ...(profile.encryptionAtHost === true && { encryptionAtHost: true }),
   };
   return Object.keys(securityProfile).length > 0 ? { securityProfile } : {};
 }
@@ -136,12 +141,4 @@ function placementOf(
       proximityPlacementGroup: { id: proximityPlacementGroupId },
     }),
   };
-}
-
-type Defined<Fields> = { [Key in keyof Fields]?: Exclude<Fields[Key], undefined> };
-
-/** The fields that have a value: Azure tells an absent field from an empty one. */
-function definedOf<Fields extends object>(fields: Fields): Defined<Fields> {
-  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(entries) as Defined<Fields>;
 }

@@ -5,6 +5,7 @@ import type { ComputePort, UploadDiskRequest } from "#core/ports/compute.ts";
 import { callAzure, readAzure } from "../errors.ts";
 import { parseResourceId } from "../resource-id.ts";
 import { submit, type ClientsOf } from "../resource-manager.ts";
+import { definedOf } from "./defined-fields.ts";
 import { diskSizeOf, provisioningOf } from "./provisioning.ts";
 
 type DiskCalls = Pick<ComputePort, "startUploadDisk" | "readDisk" | "startDeleteDisk">;
@@ -62,9 +63,8 @@ function uploadDiskBody(request: UploadDiskRequest): Disk {
     ...(request.zones.length > 0 && { zones: [...request.zones] }),
     ...(request.osType !== undefined && { osType: request.osType }),
     ...(request.hyperVGeneration !== undefined && { hyperVGeneration: request.hyperVGeneration }),
-    ...(request.securityType !== undefined && {
-      securityProfile: { securityType: request.securityType },
-    }),
+    ...(request.purchasePlan !== undefined && { purchasePlan: definedOf(request.purchasePlan) }),
+    ...capabilitiesOf(request),
     ...(request.diskEncryptionSetId !== undefined && {
       encryption: {
         type: "EncryptionAtRestWithCustomerKey",
@@ -76,6 +76,21 @@ function uploadDiskBody(request: UploadDiskRequest): Disk {
       uploadSizeBytes: request.sizeBytes + vhdFooterSizeBytes,
     },
   };
+}
+
+/**
+ * Azure takes no `securityProfile` with an upload that carries no guest state (azure-cli issue 22561);
+ * the disk says instead that a VM with Trusted launch can start from it (azure-cli issue 31842). That
+ * VM's virtual TPM is new: keys that were sealed to the old one are lost.
+ */
+function capabilitiesOf(request: UploadDiskRequest): Pick<Disk, "supportedCapabilities"> {
+  const supportedCapabilities = {
+    ...definedOf(request.supportedCapabilities ?? {}),
+    ...(request.securityType === "TrustedLaunch" && {
+      supportedSecurityOption: "TrustedLaunchSupported",
+    }),
+  };
+  return Object.keys(supportedCapabilities).length > 0 ? { supportedCapabilities } : {};
 }
 
 /** A disk of that name that is not this upload belongs to someone: it must not be written over. */

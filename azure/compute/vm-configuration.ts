@@ -5,6 +5,7 @@ import type { z } from "zod";
 import { HoldfastError } from "#core/lib/errors.ts";
 import { vmConfigurationSchema, type VmConfiguration } from "#core/model/vm-configuration.ts";
 import { diskSizeOf } from "./provisioning.ts";
+import { whyDiskUnsupported, whyVmUnsupported } from "./unsupported-vm.ts";
 
 /** Keys are resource ids in lower case: Azure does not keep their case. */
 interface VmParts {
@@ -17,6 +18,8 @@ type UncheckedDisk = { [Key in keyof Unchecked["osDisk"]]: unknown };
 
 /** Throws `HoldfastError` code `UnsupportedVm` for what cannot be protected, e.g. unmanaged disks. */
 export function vmConfigurationOf(vm: VirtualMachine, parts: VmParts): VmConfiguration {
+  const reason = whyVmUnsupported(vm);
+  if (reason !== undefined) throw unsupported(vm, reason);
   const storage = vm.storageProfile;
   const security = vm.securityProfile;
   const dataDisks = [...(storage?.dataDisks ?? [])].sort((one, other) => one.lun - other.lun);
@@ -65,6 +68,9 @@ function diskOf(
   const id = attached.managedDisk?.id;
   if (id === undefined) throw unsupported(vm, `disk ${String(slot)} is not a managed disk`);
   const disk = disks.get(id.toLowerCase());
+  const reason = disk && whyDiskUnsupported(disk);
+  if (reason !== undefined) throw unsupported(vm, `disk ${disk?.name ?? id}: ${reason}`);
+  const isOsDisk = slot === "os";
   return {
     diskId: disk?.uniqueId,
     resourceId: disk?.id ?? id,
@@ -77,11 +83,15 @@ function diskOf(
     caching: attached.caching ?? "None",
     writeAcceleratorEnabled: attached.writeAcceleratorEnabled ?? false,
     deleteOption: attached.deleteOption ?? "Detach",
-    osType: disk?.osType,
+    osType: disk?.osType ?? ("osType" in attached ? attached.osType : undefined),
     hyperVGeneration: disk?.hyperVGeneration,
-    securityType: disk?.securityProfile?.securityType,
+    // A disk that was uploaded has none of its own; the VM that starts from it has.
+    securityType:
+      disk?.securityProfile?.securityType ??
+      (isOsDisk ? vm.securityProfile?.securityType : undefined),
     diskEncryptionSetId: disk?.encryption?.diskEncryptionSetId,
-    purchasePlan: disk?.purchasePlan && { ...disk.purchasePlan },
+    purchasePlan: disk?.purchasePlan ?? (isOsDisk ? vm.plan : undefined),
+    supportedCapabilities: disk?.supportedCapabilities,
     tags: disk?.tags ?? {},
   };
 }

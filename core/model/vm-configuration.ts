@@ -7,6 +7,14 @@ import { z } from "zod";
  */
 const tags = z.record(z.string(), z.string());
 
+/** Of the marketplace image that an OS disk was made from. */
+const purchasePlanSchema = z.object({
+  name: z.string(),
+  publisher: z.string(),
+  product: z.string(),
+  promotionCode: z.string().optional(),
+});
+
 export const diskConfigurationSchema = z.object({
   /** `properties.uniqueId`: a disk made again under the same name has another one. */
   diskId: z.string().min(1),
@@ -25,7 +33,14 @@ export const diskConfigurationSchema = z.object({
   hyperVGeneration: z.string().optional(),
   securityType: z.string().optional(),
   diskEncryptionSetId: z.string().optional(),
-  purchasePlan: z.record(z.string(), z.unknown()).optional(),
+  purchasePlan: purchasePlanSchema.optional(),
+  supportedCapabilities: z
+    .object({
+      diskControllerTypes: z.string().optional(),
+      acceleratedNetwork: z.boolean().optional(),
+      architecture: z.string().optional(),
+    })
+    .optional(),
   tags,
 });
 export type DiskConfiguration = z.infer<typeof diskConfigurationSchema>;

@@ -1,4 +1,4 @@
-import type { VmConfiguration, VmSummary } from "../model/vm-configuration.ts";
+import type { DiskConfiguration, VmConfiguration, VmSummary } from "../model/vm-configuration.ts";
 
 /**
  * Virtual machines, disks, snapshots and their SAS, as the control plane needs them. Implemented in
@@ -43,7 +43,10 @@ export interface UploadDiskRequest {
   readonly skuName: string;
   readonly osType?: "Linux" | "Windows" | undefined;
   readonly hyperVGeneration?: string | undefined;
+  /** Of the VM that is to start from it; Azure decides by what the disk says of itself. */
   readonly securityType?: string | undefined;
+  readonly purchasePlan?: DiskConfiguration["purchasePlan"];
+  readonly supportedCapabilities?: DiskConfiguration["supportedCapabilities"];
   readonly diskEncryptionSetId?: string | undefined;
   readonly tags: Readonly<Record<string, string>>;
 }

@@ -22,34 +22,13 @@ beforeAll(async () => {
   cloud = await startComputeCloud();
   const ca = readFileSync(join(cloud.directory, "tls", "ca.pem"), "utf8");
   setDefaultCACertificates([...getCACertificates("default"), ca]);
-  const token = await borrowToken();
   port = createCompute({
-    credential: {
-      getToken: async () => ({ token, expiresOnTimestamp: Date.now() + 3_600_000 }),
-    },
+    credential: cloud.credential,
     resourceManagerUrl: cloud.manager.endpoint,
   });
 });
 
 afterAll(async () => cloud?.close());
-
-/** The token of the operator whose client the fixture makes. */
-async function borrowToken(): Promise<string> {
-  let token = "";
-  const { pipeline } = cloud.client;
-  const policy = {
-    name: "borrow-token",
-    sendRequest: async (request: never, next: (request: never) => Promise<never>) => {
-      const { headers }: { headers: { get(name: string): string | undefined } } = request;
-      token = headers.get("authorization")?.replace("Bearer ", "") ?? "";
-      return next(request);
-    },
-  };
-  pipeline.addPolicy(policy, { afterPhase: "Sign" });
-  await cloud.client.snapshots.list().next();
-  pipeline.removePolicy({ name: policy.name });
-  return token;
-}
 
 test("a snapshot lives its whole life: made, read, granted, revoked, deleted", async () => {
   const sourceDiskId = await createEmptyDisk(cloud, "source");

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ComputeManagementClient } from "@azure/arm-compute";
 import type { VirtualMachine } from "@azure/arm-compute";
+import type { TokenCredential } from "@azure/core-auth";
 import { startDiskDataPlane } from "#local/disks/data-plane.ts";
 import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-service.ts";
 import { startInstanceMetadataEndpoint } from "#local/identity/instance-metadata-endpoint.ts";
@@ -14,6 +15,7 @@ import {
   type ComputeProvider,
 } from "#local/resource-manager/compute/compute-provider.ts";
 import type { CoreQuota } from "#local/resource-manager/compute/compute-services.ts";
+import { networkProvider } from "#local/resource-manager/network/provider.ts";
 import {
   startResourceManager,
   type ResourceManager,
@@ -27,6 +29,8 @@ export const group = "compute-tests";
 
 export interface ComputeCloud extends AsyncDisposable {
   readonly client: ComputeManagementClient;
+  /** The operator's, who owns the subscription. */
+  readonly credential: TokenCredential;
   readonly disks: LocalDiskService;
   readonly host: VmHost;
   readonly provider: ComputeProvider;
@@ -88,7 +92,7 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
     tokens,
     principals,
     subscriptions: [{ subscriptionId, displayName: "tests" }],
-    providers: [provider],
+    providers: [provider, networkProvider],
     timing: { minimumPolls: 1, operationLatencyMs: 0, retryAfterSeconds: 0 },
     generalLimits: {
       reads: { capacity: 10_000, refillPerMinute: 1 },
@@ -105,20 +109,17 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
     appId: operator.clientId,
     audience: "https://management.azure.com",
   };
-  const client = new ComputeManagementClient(
-    {
-      getToken: async () => ({
-        token: (await tokens.issueToken(request)).token,
-        expiresOnTimestamp: Date.now() + 3_600_000,
-      }),
-    },
-    subscriptionId,
-    {
-      endpoint: manager.endpoint,
-      tlsOptions: { ca: tls.ca },
-      retryOptions: { maxRetries: 0 },
-    },
-  );
+  const credential: TokenCredential = {
+    getToken: async () => ({
+      token: (await tokens.issueToken(request)).token,
+      expiresOnTimestamp: Date.now() + 3_600_000,
+    }),
+  };
+  const client = new ComputeManagementClient(credential, subscriptionId, {
+    endpoint: manager.endpoint,
+    tlsOptions: { ca: tls.ca },
+    retryOptions: { maxRetries: 0 },
+  });
   const close = async (keep = false) => {
     keepGuests = keep;
     await manager[Symbol.asyncDispose]();
@@ -129,6 +130,7 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
   };
   return {
     client,
+    credential,
     disks,
     host,
     provider,

@@ -152,6 +152,76 @@ test("reads a VM with its disks and NICs", async () => {
   ]);
 });
 
+test.each<[string, object, RegExp]>([
+  [
+    "of type UltraSSD_LRS",
+    { sku: { name: "UltraSSD_LRS" } },
+    /disk os: it is of type UltraSSD_LRS/,
+  ],
+  [
+    "encrypted inside the guest",
+    { properties: { encryptionSettingsCollection: { enabled: true, encryptionSettings: [] } } },
+    /Azure Disk Encryption/,
+  ],
+  [
+    "for tokens",
+    { properties: { dataAccessAuthMode: "AzureActiveDirectory" } },
+    /dataAccessAuthMode/,
+  ],
+  ["shared", { properties: { maxShares: 2 } }, /shared between VMs/],
+  [
+    "of a confidential VM",
+    {
+      properties: {
+        securityProfile: {
+          securityType: "ConfidentialVM_VMGuestStateOnlyEncryptedWithPlatformKey",
+        },
+      },
+    },
+    /confidential/,
+  ],
+])("a VM with a disk %s is refused with the reason", async (_, disk, reason) => {
+  const { status, body } = diskAnswer("os", {});
+  const { properties = {}, ...rest }: { properties?: object } = disk;
+  const merged = { ...body, ...rest, properties: { ...body.properties, ...properties } };
+  manager.answer(`GET ${compute}/disks/os`, { status, body: merged });
+  await expect(readVm()).rejects.toMatchObject({
+    code: "UnsupportedVm",
+    retry: "never",
+    message: expect.stringMatching(reason),
+  });
+});
+
+test("a VM whose OS disk is ephemeral or that is confidential is refused", async () => {
+  const { storageProfile } = vmAnswer.properties;
+  const osDisk = { ...storageProfile.osDisk, diffDiskSettings: { option: "Local" } };
+  const answer = (properties: object) => {
+    const body = { ...vmAnswer, properties: { ...vmAnswer.properties, ...properties } };
+    manager.answer(`GET ${vmId}`, { status: 200, body });
+  };
+  answer({ storageProfile: { ...storageProfile, osDisk } });
+  await expect(readVm()).rejects.toMatchObject({ message: expect.stringMatching(/ephemeral/) });
+  answer({ securityProfile: { securityType: "ConfidentialVM" } });
+  await expect(readVm()).rejects.toMatchObject({ message: expect.stringMatching(/confidential/) });
+});
+
+test("an OS disk that says little takes type, plan and security of its VM", async () => {
+  const { storageProfile } = vmAnswer.properties;
+  const osDisk = { ...storageProfile.osDisk, osType: "Linux" };
+  const properties = { ...vmAnswer.properties, storageProfile: { ...storageProfile, osDisk } };
+  manager.answer(`GET ${vmId}`, { status: 200, body: { ...vmAnswer, properties } });
+  const supportedCapabilities = { architecture: "x64", diskControllerTypes: "SCSI, NVMe" };
+  manager.answer(`GET ${compute}/disks/os`, diskAnswer("os", { supportedCapabilities }));
+  const vm = await readVm();
+  expect(vm.osDisk).toMatchObject({
+    osType: "Linux",
+    purchasePlan: { name: "p", product: "q", publisher: "r" },
+    securityType: "TrustedLaunch",
+    supportedCapabilities,
+  });
+  expect(vm.dataDisks.every((disk) => disk.purchasePlan === undefined)).toBe(true);
+});
+
 test("a VM that is missing is undefined, one that changes meanwhile is read again later", async () => {
   expect(await port.readVm(`${compute}/virtualMachines/none`)).toBeUndefined();
   manager.answer(`GET ${compute}/disks/data`, { status: 404, body: {} });
