@@ -33,10 +33,13 @@ const sessionDetailSchema = shownSessionSchema.extend({
 });
 export type SessionDetail = z.infer<typeof sessionDetailSchema>;
 
-export async function startTestStack(): Promise<TestStack> {
+/** @param settings app settings beside or instead of the stack's usual ones */
+export async function startTestStack(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TestStack> {
   if (!existsSync("dist/functions/main.mjs")) throw new Error("build first: npm run build");
   const directory = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
-  const stack = await startStack({ stateDirectory: join(directory, "state") });
+  const stack = await startStack({ stateDirectory: join(directory, "state"), settings });
   const api = new ApiClient({
     baseUrl: stack.addresses.api,
     readToken: async () => (await stack.issueApiToken()).token,

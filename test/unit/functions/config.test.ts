@@ -23,6 +23,7 @@ describe("configuration", () => {
       workersPerRegionMax: 5,
       workerIdleSeconds: 600,
     });
+    expect(config.unchangedSampleCount).toBe(16);
     expect(config.secrets.get("BACKUP_PASSWORD")).toBe("correct horse battery staple");
     expect(config.masterKey).toHaveLength(32);
   });
@@ -37,6 +38,8 @@ describe("configuration", () => {
     ["HOLDFAST_WORKER_IMAGE_URN", { HOLDFAST_WORKER_IMAGE_URN: "ubuntu" }],
     ["HOLDFAST_POLL_SECONDS", { HOLDFAST_POLL_SECONDS: "soon" }],
     ["HOLDFAST_WORKERS_PER_REGION_MAX", { HOLDFAST_WORKERS_PER_REGION_MAX: "0" }],
+    ["HOLDFAST_UNCHANGED_SAMPLE_BLOCKS", { HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "4097" }],
+    ["HOLDFAST_UNCHANGED_SAMPLE_BLOCKS", { HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "-1" }],
     ["HOLDFAST_WORKER_LOST_SECONDS", { HOLDFAST_WORKER_LOST_SECONDS: "10" }],
   ])("names %s when it is wrong", (name, settings) => {
     expect(messageOf(settings)).toContain(name);

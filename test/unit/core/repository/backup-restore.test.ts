@@ -157,6 +157,22 @@ it("stores nothing for content that is the same behind a change hint", async () 
   expect(again.stats).toMatchObject({ storedBytes: 0, unchangedBytes: 64 * BLOCK });
 });
 
+it("reads at most the sampled blocks of a disk on which nothing changed", async () => {
+  const repository = await newRepository(new MemoryStore());
+  const disk = new TestDisk(300 * BLOCK);
+  disk.write(0, seededRandom("all")(disk.bytes.length));
+  const first = await backUp(repository, disk, "p1", disk.full());
+  disk.reads.length = 0;
+  const sampled = await backUp(repository, disk, "p2", disk.incremental(first.reference, [], 16));
+  const readBytes = disk.reads.reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
+  expect(readBytes).toBeGreaterThan(0);
+  expect(readBytes).toBeLessThanOrEqual(16 * BLOCK);
+  expect(sampled.stats).toMatchObject({ readBytes, changedBytes: 0, storedBytes: 0 });
+  disk.reads.length = 0;
+  await backUp(repository, disk, "p3", disk.incremental(sampled.reference, [], 0));
+  expect(disk.reads).toEqual([]);
+});
+
 it("turns to a full read when a sample contradicts the change list", async () => {
   const repository = await newRepository(new MemoryStore());
   const disk = new TestDisk(300 * BLOCK);
