@@ -4,6 +4,7 @@
  * query string, SAS or token.
  */
 import { HoldfastError, type RetryAdvice } from "#core/lib/errors.ts";
+import { leftWaitSecondsOf } from "./bounded-requests.ts";
 
 const MESSAGE_CHARS_MAX = 600;
 
@@ -96,10 +97,14 @@ export function toHoldfastError(action: string, error: unknown): HoldfastError {
   }
   const status = statusOf(error);
   const code = azureCodeOf(error) ?? fallbackCode(name, status);
+  const retryAfterSeconds = leftWaitSecondsOf(error);
   const text = redact(error instanceof Error ? error.message : String(error));
   return new HoldfastError(code, `Azure refused to ${action}: ${code}. ${text}`, {
     retry: adviceFor(status, code, name),
-    context: status === undefined ? {} : { status },
+    context: {
+      ...(status !== undefined && { status }),
+      ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+    },
   });
 }
 

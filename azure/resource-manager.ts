@@ -2,6 +2,7 @@ import { ComputeManagementClient } from "@azure/arm-compute";
 import { NetworkManagementClient } from "@azure/arm-network";
 import { StorageManagementClient } from "@azure/arm-storage";
 import type { TokenCredential } from "@azure/core-auth";
+import { boundedRequests } from "./bounded-requests.ts";
 
 /** Scope of tokens for Resource Manager in the public cloud, whatever its address is. */
 export const RESOURCE_MANAGER_SCOPE = "https://management.azure.com/.default";
@@ -35,6 +36,7 @@ export function createResourceManagerClients(options: ResourceManagerOptions): C
   const clientOptions = {
     endpoint: options.resourceManagerUrl,
     credentials: { scopes: [options.tokenScope ?? RESOURCE_MANAGER_SCOPE] },
+    additionalPolicies: [boundedRequests()],
     retryOptions: {
       maxRetries: RETRIES_MAX,
       retryDelayInMs: RETRY_DELAY_MS,

@@ -1,5 +1,10 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { ComputeManagementClient } from "@azure/arm-compute";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { boundedRequests } from "#azure/bounded-requests.ts";
 import { createCompute } from "#azure/compute/compute.ts";
+import { callAzure } from "#azure/errors.ts";
 import type { ComputePort } from "#core/ports/compute.ts";
 import { ScriptedResourceManager, group, subscriptionId } from "../scripted-resource-manager.ts";
 
@@ -43,6 +48,37 @@ test("a snapshot is asked for and not waited for", async () => {
       creationData: { createOption: "Copy", sourceResourceId: diskId },
     },
   });
+});
+
+test("a long wait that Azure asks for is told, not slept through", async () => {
+  const body = { error: { code: "OperationNotAllowed", message: "Too many requests." } };
+  manager.answer(`PUT ${snapshotId}`, { status: 429, body, headers: { "retry-after": "300" } });
+  await expect(port.startSnapshot(snapshotRequest)).rejects.toMatchObject({
+    retry: "backoff",
+    context: { status: 429, retryAfterSeconds: 300 },
+  });
+  expect(manager.requests).toHaveLength(1);
+});
+
+test("a short wait is the SDK's", async () => {
+  const busy = { status: 429, body: {}, headers: { "retry-after": "0" } };
+  manager.answer(`PUT ${snapshotId}`, busy, { status: 200, body: {} });
+  await port.startSnapshot(snapshotRequest);
+  expect(manager.requests).toHaveLength(2);
+});
+
+test("a request without an answer is given up, another attempt may help", async () => {
+  const silent = createServer().listen(0, "127.0.0.1");
+  await once(silent, "listening");
+  const address = silent.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  const client = new ComputeManagementClient(manager.options.credential, subscriptionId, {
+    endpoint: `https://127.0.0.1:${address.port}`,
+    additionalPolicies: [boundedRequests(20)],
+  });
+  const read = callAzure("read it", () => client.disks.get("g", "d1"));
+  await expect(read).rejects.toMatchObject({ code: "RequestTimedOut", retry: "backoff" });
+  silent.close();
 });
 
 test("errors carry Azure's code, advice and no query string", async () => {
