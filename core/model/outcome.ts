@@ -1,4 +1,4 @@
-import { codeOf, isRetryable, messageOf, type RetryAdvice } from "../lib/errors.ts";
+import { HoldfastError, codeOf, isRetryable, messageOf, type RetryAdvice } from "../lib/errors.ts";
 
 /**
  * Outcome: what a step of an orchestration answers. Steps do not throw, because an exception loses
@@ -8,6 +8,8 @@ export interface StepError {
   readonly code: string;
   readonly message: string;
   readonly retry: RetryAdvice;
+  /** How long the other side asked to wait before the next attempt. */
+  readonly retryAfterSeconds?: number;
 }
 
 export type Outcome<Value> =
@@ -27,7 +29,14 @@ export function fail(
 
 /** The outcome of anything that was thrown; the text goes through `redact`, it may end in a table. */
 export function failureOf(error: unknown): { readonly ok: false; readonly error: StepError } {
-  return fail(codeOf(error), redact(messageOf(error)), isRetryable(error) ? "backoff" : "never");
+  const failure = fail(
+    codeOf(error),
+    redact(messageOf(error)),
+    isRetryable(error) ? "backoff" : "never",
+  );
+  const seconds = error instanceof HoldfastError ? error.context["retryAfterSeconds"] : undefined;
+  if (typeof seconds !== "number") return failure;
+  return { ok: false, error: { ...failure.error, retryAfterSeconds: seconds } };
 }
 
 const SECRET_PATTERNS: readonly [RegExp, string][] = [

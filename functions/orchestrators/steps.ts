@@ -40,6 +40,8 @@ export function createRun(
 const ATTEMPTS_MAX = 6;
 /** Longest pause between two attempts or two polls. */
 const PAUSE_SECONDS_MAX = 60;
+/** Longest `Retry-After` that is believed. */
+const RETRY_AFTER_SECONDS_MAX = 900;
 const PAUSE_GROWTH = 1.5;
 
 /** Milliseconds since the epoch, from the history. */
@@ -66,8 +68,14 @@ export function* attempt<Name extends ActivityName>(
   for (let tries = 0; ; tries++) {
     const outcome = yield* callActivity(run, name, input);
     if (outcome.ok || outcome.error.retry === "never" || tries + 1 >= ATTEMPTS_MAX) return outcome;
-    yield* wait(run, pauseSeconds(run.settings, tries));
+    yield* wait(run, pauseBeforeRetry(run, tries, outcome.error));
   }
+}
+
+/** Azure's own `Retry-After` wins over a shorter pause of ours. */
+function pauseBeforeRetry(run: Run, tries: number, { retryAfterSeconds = 0 }: StepError): number {
+  const asked = Math.min(retryAfterSeconds, RETRY_AFTER_SECONDS_MAX);
+  return Math.max(pauseSeconds(run.settings, tries), asked);
 }
 
 function* callActivity<Name extends ActivityName>(

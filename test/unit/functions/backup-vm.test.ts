@@ -197,6 +197,22 @@ describe("backup of a VM", () => {
     });
   });
 
+  it("waits as long as Azure asks before it tries again", async () => {
+    const world = await prepare();
+    const startedAt = world.driver.now;
+    const error = { code: "TooManyRequests", message: "wait", retry: "backoff" } as const;
+    let isThrottled = true;
+    world.sabotage = (name) => {
+      if (name !== "start-snapshots" || !isThrottled) return undefined;
+      isThrottled = false;
+      return { ok: false, error: { ...error, retryAfterSeconds: 600 } };
+    };
+    expect(await backUp(world, "20261122T013000Z")).toMatchObject({
+      value: { state: "succeeded" },
+    });
+    expect(world.driver.now - startedAt).toBeGreaterThanOrEqual(600_000);
+  });
+
   it("fails when the VM is another one now", async () => {
     const world = await prepare();
     const vm = createTestVm();

@@ -25,6 +25,11 @@ describe("failure", () => {
       ok: false,
       error: { code: "Busy", message: "try ?sig=***", retry: "backoff" },
     });
+    const throttled = new HoldfastError("TooManyRequests", "slower", {
+      retry: "backoff",
+      context: { status: 429, retryAfterSeconds: 300 },
+    });
+    expect(failureOf(throttled).error.retryAfterSeconds).toBe(300);
     expect(failureOf(new TypeError("x")).error).toMatchObject({
       code: "Unexpected",
       retry: "never",
