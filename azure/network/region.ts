@@ -104,6 +104,9 @@ async function ensureVirtualNetwork(
     networkSecurityGroup: { id: request.networkSecurityGroupId },
     // Said explicitly: whether it is the default depends on the API version.
     defaultOutboundAccess: false,
+    // Without a way to the internet only this leads to storage accounts and to the data of disks: over
+    // Azure's own network, whatever their region ("Global").
+    serviceEndpoints: [{ service: "Microsoft.Storage.Global" }],
   };
   const existing = await readAzure(action, () =>
     network.virtualNetworks.get(resourceGroup, names[0]),

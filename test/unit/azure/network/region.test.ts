@@ -37,6 +37,7 @@ const subnetProperties = {
   addressPrefix: "10.9.0.0/24",
   networkSecurityGroup: { id: networkSecurityGroupId },
   defaultOutboundAccess: false,
+  serviceEndpoints: [{ service: "Microsoft.Storage.Global" }],
 };
 
 test("makes security group, network and a subnet without a way to the internet", async () => {
