@@ -34,3 +34,9 @@ export function formatSize(sizeBytes: number): string {
   const digits = unit === 0 || value >= 100 || Number.isInteger(value) ? 0 : 1;
   return `${value.toFixed(digits)} ${units[unit]}`;
 }
+
+/** e.g. `12.5 MiB/s`; always MiB, so that rates compare at a glance. */
+export function formatRate(bytesPerSecond: number): string {
+  const mibPerSecond = bytesPerSecond / 1024 ** 2;
+  return `${mibPerSecond.toFixed(mibPerSecond >= 100 ? 0 : 1)} MiB/s`;
+}

@@ -43,14 +43,14 @@ export function findLeftovers(stack: Stack, expected: ExpectedEstate): string[] 
 export async function waitForCleanEstate(
   stack: Stack,
   expected: ExpectedEstate,
-  options: { readonly timeoutMs: number; readonly onProgress?: (line: string) => void },
+  options: { readonly timeoutMs: number; readonly onWaiting?: (line: string) => void },
 ): Promise<void> {
   const deadlineMs = performance.now() + options.timeoutMs;
   for (;;) {
     const left = findLeftovers(stack, expected);
     if (left.length === 0) return;
     if (performance.now() > deadlineMs) throw new Error(`Left behind:\n  ${left.join("\n  ")}`);
-    options.onProgress?.(`  still there: ${left.map(nameOf).join(", ")}`);
+    options.onWaiting?.(`  still there: ${left.map(nameOf).join(", ")}`);
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
 }

@@ -131,7 +131,7 @@ async function play(demo: Demo, files: ImageFiles): Promise<void> {
     };
     await waitForCleanEstate(stack, expected, {
       timeoutMs: cleanTimeoutMs,
-      onProgress: (line) => narration.progress(line),
+      onWaiting: (line) => narration.waiting(line),
     });
     narration.say("  no live SAS, no worker, no worker's NIC or disk;");
     narration.say(`  ${bases.length} snapshots: the base of each disk's next incremental`);
@@ -198,13 +198,14 @@ async function runPolicy(
 ): Promise<ShownSession> {
   const { api, narration } = demo;
   const onProgress = (line: string) => narration.progress(line);
+  const onWaiting = (line: string) => narration.waiting(line);
   await setEnabled(api, policyId, true);
   const started = await waitForSession(
     (session) =>
       session.type === "policy" &&
       session.policyId === policyId &&
       !before.some(({ sessionId }) => sessionId === session.sessionId),
-    { api, timeoutMs: slotTimeoutMs, waitingFor: "the policy's next slot", onProgress },
+    { api, timeoutMs: slotTimeoutMs, waitingFor: "the policy's next slot", onWaiting },
   );
   await setEnabled(api, policyId, false);
   narration.say(`  session ${started.sessionId}, ${started.trigger}`);

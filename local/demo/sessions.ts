@@ -1,12 +1,14 @@
 import { z } from "zod";
 import { sessionSchema } from "#core/model/session.ts";
 import { diskProgressSchema } from "#core/protocol/worker-event.ts";
-import { formatSize } from "#local/commands/table.ts";
+import { formatRate, formatSize } from "#local/commands/table.ts";
 import type { ApiClient } from "#local/stack/api-client.ts";
+import { ReadRates } from "./read-rates.ts";
 
 /** Sessions as the API shows them, watched until they end. */
 export const shownSessionSchema = sessionSchema.extend({
-  progress: z.array(diskProgressSchema).optional(),
+  /** The name is a disk's, or for a restore the target's resource id. */
+  progress: z.array(diskProgressSchema.extend({ name: z.string() })).optional(),
 });
 export type ShownSession = z.infer<typeof shownSessionSchema>;
 
@@ -16,6 +18,8 @@ export interface WatchOptions {
   readonly api: ApiClient;
   readonly timeoutMs: number;
   readonly onProgress?: (line: string) => void;
+  /** As `onProgress`, while nothing happens yet. */
+  readonly onWaiting?: (line: string) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -31,7 +35,7 @@ export async function waitForSession(
     if (found !== undefined) return found;
     const waitedMs = performance.now() - startedMs;
     if (waitedMs > options.timeoutMs) throw new Error(`There is no ${options.waitingFor}.`);
-    options.onProgress?.(`  waiting for ${options.waitingFor} (${Math.round(waitedMs / 1000)} s)`);
+    options.onWaiting?.(`  waiting for ${options.waitingFor} (${Math.round(waitedMs / 1000)} s)`);
     await pause(options.signal);
   }
 }
@@ -39,6 +43,7 @@ export async function waitForSession(
 /** Waits for the end of a session; a session that did not succeed is an error with its reason. */
 export async function waitForEnd(sessionId: string, options: WatchOptions): Promise<ShownSession> {
   const deadlineMs = performance.now() + options.timeoutMs;
+  const rates = new ReadRates(() => performance.now());
   for (;;) {
     const session = await readSession(options.api, sessionId);
     if (session.state !== "running") {
@@ -46,7 +51,9 @@ export async function waitForEnd(sessionId: string, options: WatchOptions): Prom
       throw new Error(`Session ${sessionId} ${session.state}: ${session.reason ?? "no reason"}`);
     }
     if (performance.now() > deadlineMs) throw new Error(`Session ${sessionId} does not end.`);
-    options.onProgress?.(await describeProgress(options.api, session));
+    if (options.onProgress !== undefined) {
+      options.onProgress(await describeProgress(options.api, session, rates));
+    }
     await pause(options.signal);
   }
 }
@@ -64,22 +71,30 @@ export async function childrenOf(api: ApiClient, sessionId: string): Promise<Sho
 }
 
 /** One line for a session and, for a policy's, for all that it started. */
-async function describeProgress(api: ApiClient, session: ShownSession): Promise<string> {
+async function describeProgress(
+  api: ApiClient,
+  session: ShownSession,
+  rates: ReadRates,
+): Promise<string> {
   const parts = session.type === "policy" ? await childrenOf(api, session.sessionId) : [session];
   const shown = await Promise.all(parts.map((part) => readSession(api, part.sessionId)));
   if (shown.length === 0) return "  starting";
-  return `  ${shown.map(describeOne).join("   ")}`;
+  return `  ${shown.map((part) => describeOne(part, rates)).join("   ")}`;
 }
 
-function describeOne({ vmName, state, progress }: ShownSession): string {
-  const name = vmName ?? "restore";
-  if (state !== "running") return `${name} ${state}`;
-  if (progress === undefined || progress.length === 0) return `${name} preparing`;
-  const sum = (field: "doneBytes" | "totalBytes" | "readBytes" | "storedBytes") =>
+function describeOne({ vmName, state, progress }: ShownSession, rates: ReadRates): string {
+  const vm = vmName ?? "restore";
+  if (state !== "running") return `${vm} ${state}`;
+  if (progress === undefined || progress.length === 0) return `${vm} preparing`;
+  const sum = (field: "doneBytes" | "totalBytes" | "readBytes") =>
     progress.reduce((total, disk) => total + disk[field], 0);
   const share = Math.floor((100 * sum("doneBytes")) / Math.max(1, sum("totalBytes")));
-  const read = formatSize(sum("readBytes"));
-  return `${name} ${share} % (read ${read}, stored ${formatSize(sum("storedBytes"))})`;
+  const perDisk = progress.map(({ diskId, name, readBytes }) => {
+    const own = name.slice(name.lastIndexOf("/") + 1);
+    const short = own.startsWith(`${vm}-`) ? own.slice(vm.length + 1) : own;
+    return `${short} ${formatRate(rates.note(diskId, readBytes))}`;
+  });
+  return `${vm} ${share} % (${formatSize(sum("readBytes"))} read; ${perDisk.join(", ")})`;
 }
 
 async function pause(signal: AbortSignal | undefined): Promise<void> {

@@ -33,6 +33,22 @@ test("without a terminal progress is whole lines, and not one for each change", 
   expect(written).toEqual(["0 %\n", "3 %\n", "6 %\n", "9 %\n", "done\n"]);
 });
 
+test("without a terminal a wait is one line, and another one when it is long", () => {
+  const { written, clock, narration } = narrate(false);
+  for (let second = 0; second < 20; second++) {
+    narration.waiting(`${second} s`);
+    clock.nowMs += 1000;
+  }
+  expect(written).toEqual(["0 s\n", "15 s\n"]);
+});
+
+test("a step's first line of progress is printed at once", async () => {
+  const { written, narration } = narrate(false);
+  narration.progress("first step");
+  await narration.step("Second", async () => narration.progress("second step"));
+  expect(written).toEqual(["first step\n", "\nSecond\n", "second step\n", "  done in 0.0 s\n"]);
+});
+
 test("a step is announced, timed, and passes its failure on", async () => {
   const { written, clock, narration } = narrate(false);
   const work = async () => (clock.nowMs += 1500);
