@@ -32,6 +32,7 @@ export interface CommandContext {
 }
 
 const projectDirectory = fileURLToPath(new URL("../..", import.meta.url));
+const stateHelp = "--state: the directory of the stack's state; .holdfast/local unless told.";
 const sharedOptions = {
   state: { type: "string" },
   help: { type: "boolean", short: "h" },
@@ -134,7 +135,8 @@ function parseOptions(command: Command, args: readonly string[]): OptionValues {
 }
 
 function describeCommand(command: Command): string {
-  return `usage: npm run local -- ${command.name} ${command.usage}\n\n${command.summary}`;
+  const usage = `usage: npm run local -- ${command.name} ${command.usage}`.trimEnd();
+  return `${usage} [--state DIR]\n\n${command.summary}\n${stateHelp}`;
 }
 
 function describeCommands(commands: readonly Command[]): string {

@@ -2,11 +2,15 @@ import { callStack } from "#local/stack/control-client.ts";
 import type { Command } from "./command-line.ts";
 import { formatTable } from "./table.ts";
 
+const tagCharactersMax = 40;
+
 export const resourceCommands: readonly Command[] = [
   {
     name: "resources",
     usage: "[--json]",
-    summary: "Lists everything that exists now, with tags and live SAS.",
+    summary:
+      "Lists everything that exists now, with tags and the expiry of live SAS.\n" +
+      "Long values are cut; --json has all of them.",
     options: { json: { type: "boolean" } },
     async run({ stateDirectory, options, print }) {
       const resources = await callStack(stateDirectory, "listResources", {});
@@ -19,7 +23,7 @@ export const resourceCommands: readonly Command[] = [
           resource.region ?? "",
           resource.sasExpiresAt ?? "",
           Object.entries(resource.tags)
-            .map(([name, value]) => `${name}=${value}`)
+            .map(([name, value]) => `${name}=${shorten(value)}`)
             .join(" "),
         ]);
         print(formatTable(columns, rows));
@@ -28,3 +32,8 @@ export const resourceCommands: readonly Command[] = [
     },
   },
 ];
+
+/** The metadata of snapshots is one long ciphertext. */
+function shorten(value: string): string {
+  return value.length <= tagCharactersMax ? value : `${value.slice(0, tagCharactersMax - 1)}…`;
+}

@@ -21,16 +21,19 @@ export const stackCommands: readonly Command[] = [
     name: "up",
     usage: "[--detach] [--port-base PORT]",
     summary:
-      "Starts the simulated Azure with the product in it.\n" +
-      "--detach: in the background; returns when everything answers.\n" +
-      "--port-base: first of nine ports in a row; free ones are found without it.",
+      "Starts the simulated Azure with the product in it, and prints its addresses.\n" +
+      "State that `down` left behind is taken up again; without --detach, Ctrl+C stops it.\n" +
+      "--detach: in the background; returns when everything answers. Does nothing when it runs already.\n" +
+      "--port-base: first of nine ports in a row; free ones are found without it, and kept.",
     options: { detach: { type: "boolean" }, "port-base": { type: "string" } },
     run: (context) => (context.options["detach"] === true ? detach(context) : stayUp(context)),
   },
   {
     name: "down",
     usage: "",
-    summary: "Stops the stack; its state stays.",
+    summary:
+      "Stops the stack with its workers; its state stays.\n" +
+      "To begin anew, remove the state directory while nothing runs.",
     options: {},
     async run({ stateDirectory, print }) {
       const stack = await findStack(stateDirectory);
@@ -47,7 +50,9 @@ export const stackCommands: readonly Command[] = [
   {
     name: "status",
     usage: "[--json]",
-    summary: "Shows whether a stack runs, and where.",
+    summary:
+      "Shows whether a stack runs, and where.\n" +
+      "The exit code is 0 when one runs and 3 when none does.",
     options: { json: { type: "boolean" } },
     async run({ stateDirectory, options, print }) {
       if ((await findStack(stateDirectory)) === undefined) {
@@ -63,7 +68,9 @@ export const stackCommands: readonly Command[] = [
   {
     name: "token",
     usage: "",
-    summary: "Prints a bearer token for the product's API, valid for an hour.",
+    summary:
+      "Prints a bearer token for the product's API, valid for an hour.\n" +
+      "For a script: TOKEN=$(npm run --silent local -- token)",
     options: {},
     async run({ stateDirectory, print }) {
       print((await callStack(stateDirectory, "token", {})).token);
@@ -73,7 +80,11 @@ export const stackCommands: readonly Command[] = [
   {
     name: "logs",
     usage: "[--name functions|storage|stack] [--lines N]",
-    summary: "Prints the end of a log.",
+    summary:
+      "Prints the end of a log.\n" +
+      "--name: functions (the app and its host, the default), storage (the storage emulator),\n" +
+      "stack (a detached stack's own output).\n" +
+      `--lines: how many, ${logTailLines} unless told.`,
     options: { name: { type: "string" }, lines: { type: "string" } },
     async run({ stateDirectory, options, print }) {
       const name = options["name"] ?? "functions";
