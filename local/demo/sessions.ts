@@ -92,7 +92,8 @@ function describeOne({ vmName, state, progress }: ShownSession, rates: ReadRates
   const perDisk = progress.map(({ diskId, name, readBytes }) => {
     const own = name.slice(name.lastIndexOf("/") + 1);
     const short = own.startsWith(`${vm}-`) ? own.slice(vm.length + 1) : own;
-    return `${short} ${formatRate(rates.note(diskId, readBytes))}`;
+    const bytesPerSecond = rates.note(diskId, readBytes);
+    return bytesPerSecond === undefined ? short : `${short} ${formatRate(bytesPerSecond)}`;
   });
   return `${vm} ${share} % (${formatSize(sum("readBytes"))} read; ${perDisk.join(", ")})`;
 }
