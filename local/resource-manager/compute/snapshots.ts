@@ -6,6 +6,8 @@
 import { ArmError, invalidParameter } from "../arm-error.ts";
 import { objectAt, stringAt, withoutUndefined, type JsonObject } from "../json.ts";
 import type {
+  AccessRequest,
+  LinkedAccess,
   PutRequest,
   RequestContext,
   Resource,
@@ -58,7 +60,19 @@ export function snapshots(services: ComputeServices): ResourceType {
       },
       ...grantWork(services, "snapshot"),
     },
+    linkedAccess,
   };
+}
+
+/**
+ * Whoever snapshots a disk must be allowed to read its content: that is all that the built-in role
+ * "Disk Backup Reader" gives on the source.
+ */
+function linkedAccess({ method, body }: AccessRequest): readonly LinkedAccess[] {
+  const creationData = objectAt(objectAt(body, "properties"), "creationData");
+  const id = stringAt(creationData, "sourceResourceId");
+  if (method !== "PUT" || id === undefined) return [];
+  return [{ id, action: "Microsoft.Compute/disks/beginGetAccess/action" }];
 }
 
 async function createSnapshot(

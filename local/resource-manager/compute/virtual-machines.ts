@@ -74,7 +74,12 @@ export function virtualMachines(services: ComputeServices): ResourceType {
  * Whoever creates a VM must be allowed to use what it names:
  * https://learn.microsoft.com/azure/role-based-access-control/permissions/compute
  */
-function linkedAccess({ method, body }: AccessRequest): readonly LinkedAccess[] {
+function linkedAccess({
+  method,
+  id: vmId,
+  body,
+  existing,
+}: AccessRequest): readonly LinkedAccess[] {
   if (method !== "PUT" && method !== "PATCH") return [];
   const vm = { id: "", name: "", type: vmType, body, internal: {}, etag: "" };
   const nics = attachedNicsOf(vm).map(({ id }) => ({
@@ -85,10 +90,16 @@ function linkedAccess({ method, body }: AccessRequest): readonly LinkedAccess[] 
     id,
     action: "Microsoft.Compute/disks/write",
   }));
+  // The OS disk that comes from an image is a resource beside the VM, made in the caller's name.
+  const properties = objectAt(body, "properties");
+  const osDisk = objectAt(objectAt(properties, "storageProfile"), "osDisk");
+  const isFromImage = existing === undefined && osDisk["createOption"] === "FromImage";
+  const groupId = vmId.slice(0, vmId.toLowerCase().indexOf("/providers/"));
+  const imageDisks = isFromImage ? [{ id: groupId, action: "Microsoft.Compute/disks/write" }] : [];
   const identities = Object.keys(
     objectAt(objectAt(body, "identity"), "userAssignedIdentities"),
   ).map((id) => ({ id, action: "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action" }));
-  return [...nics, ...disks, ...identities];
+  return [...nics, ...disks, ...imageDisks, ...identities];
 }
 
 /** A disk that goes with its VM must not have a SAS out (possible while it is deallocated). */

@@ -8,6 +8,7 @@ import type { TokenCredential } from "@azure/core-auth";
 import { startDiskDataPlane } from "#local/disks/data-plane.ts";
 import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-service.ts";
 import { startInstanceMetadataEndpoint } from "#local/identity/instance-metadata-endpoint.ts";
+import type { Principal } from "#local/identity/principals.ts";
 import { PrincipalRegistry } from "#local/identity/principal-registry.ts";
 import { openTokenService } from "#local/identity/token-service.ts";
 import {
@@ -15,6 +16,7 @@ import {
   type ComputeProvider,
 } from "#local/resource-manager/compute/compute-provider.ts";
 import type { CoreQuota } from "#local/resource-manager/compute/compute-services.ts";
+import type { ResourceProvider } from "#local/resource-manager/provider.ts";
 import { networkProvider } from "#local/resource-manager/network/provider.ts";
 import {
   startResourceManager,
@@ -31,6 +33,7 @@ export interface ComputeCloud extends AsyncDisposable {
   readonly client: ComputeManagementClient;
   /** The operator's, who owns the subscription. */
   readonly credential: TokenCredential;
+  credentialOf(principal: Principal): TokenCredential;
   readonly disks: LocalDiskService;
   readonly host: VmHost;
   readonly provider: ComputeProvider;
@@ -47,6 +50,7 @@ export interface ComputeCloud extends AsyncDisposable {
 export interface ComputeCloudOptions {
   /** A directory that an earlier life kept. */
   readonly directory?: string;
+  readonly moreProviders?: readonly ResourceProvider[];
   readonly coreQuota?: (location: string) => CoreQuota;
 }
 
@@ -92,7 +96,7 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
     tokens,
     principals,
     subscriptions: [{ subscriptionId, displayName: "tests" }],
-    providers: [provider, networkProvider],
+    providers: [provider, networkProvider, ...(options.moreProviders ?? [])],
     timing: { minimumPolls: 1, operationLatencyMs: 0, retryAfterSeconds: 0 },
     generalLimits: {
       reads: { capacity: 10_000, refillPerMinute: 1 },
@@ -104,17 +108,16 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
   const scope = `/subscriptions/${subscriptionId}`;
   manager.assignRole({ principalId: operator.objectId, role: "Owner", scope });
   manager.seedGroup({ subscriptionId, name: group, location: region });
-  const request = {
-    oid: operator.objectId,
-    appId: operator.clientId,
-    audience: "https://management.azure.com",
+  const credentialOf = ({ objectId, clientId }: Principal): TokenCredential => {
+    const audience = "https://management.azure.com";
+    return {
+      getToken: async () => ({
+        token: (await tokens.issueToken({ oid: objectId, appId: clientId, audience })).token,
+        expiresOnTimestamp: Date.now() + 3_600_000,
+      }),
+    };
   };
-  const credential: TokenCredential = {
-    getToken: async () => ({
-      token: (await tokens.issueToken(request)).token,
-      expiresOnTimestamp: Date.now() + 3_600_000,
-    }),
-  };
+  const credential = credentialOf(operator);
   const client = new ComputeManagementClient(credential, subscriptionId, {
     endpoint: manager.endpoint,
     tlsOptions: { ca: tls.ca },
@@ -131,6 +134,7 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
   return {
     client,
     credential,
+    credentialOf,
     disks,
     host,
     provider,

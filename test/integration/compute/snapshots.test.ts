@@ -101,6 +101,9 @@ it.each<[string, object, string]>([
     "400 InvalidParameter",
   ],
 ])("refuses %s", async (_, more, refusal) => {
+  const scope = "/subscriptions/22222222-1111-4111-8111-111111111111";
+  const [operator] = cloud.manager.context.principals.list();
+  cloud.manager.assignRole({ principalId: operator?.objectId ?? "", role: "Owner", scope });
   expect(await refusalOf(snapshot("refused", diskId("source"), more))).toBe(refusal);
   expect(await refusalOf(cloud.client.snapshots.get(group, "refused"))).toBe(
     "404 ResourceNotFound",

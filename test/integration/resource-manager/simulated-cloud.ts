@@ -28,7 +28,7 @@ export const networkVersion = "2026-01-01";
 export const storageVersion = "2026-09-01";
 
 /** Keeps accounts in memory, so that tests need no storage emulator. */
-class MemoryStorage implements StorageBackend {
+export class MemoryStorage implements StorageBackend {
   readonly accounts = new Map<string, string>();
   readonly entities: string[] = [];
 
