@@ -138,7 +138,10 @@ export class VmHost {
 
   /** Stops the guest and removes its directory; safe to repeat. */
   async remove(vmId: string): Promise<void> {
+    const runs = [...(this.#runs.get(vmId) ?? [])];
     await this.stop(vmId);
+    // A run notes its end in the guest's directory: removed before, that directory would not be empty.
+    await Promise.allSettled(runs.map((run) => run.finished));
     await rm(this.directoryOf(vmId).path, { recursive: true, force: true });
   }
 
