@@ -6,7 +6,7 @@
 import { describe, expect, it } from "vitest";
 import { SESSION_TAG } from "#core/backup/snapshot-tags.ts";
 import { ACTIVITIES } from "#functions/activities/all-activities.ts";
-import { ORCHESTRATORS, type OrchestratorName } from "#functions/orchestrators/names.ts";
+import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { runSweepTick } from "#functions/triggers/sweep.timer.ts";
 import { createTestVm } from "./test-vm.ts";
 import { addRepository, collect, createWorld, type World } from "./test-world.ts";
@@ -57,7 +57,7 @@ async function sweep(world: World): Promise<void> {
   const client = { ...world.client, stateOf: async () => "running" as const };
   await runSweepTick(world.context, client);
   const settings = world.context.config.run;
-  await world.driver.run(ORCHESTRATORS.sweep as OrchestratorName, `sweep-${sweeps++}`, {
+  await world.driver.run(ORCHESTRATORS.sweep, `sweep-${sweeps++}`, {
     settings,
   });
 }
