@@ -4,6 +4,8 @@
  * with an operator's token. Repeating it changes nothing.
  */
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { z } from "zod";
 import type { ArmClient } from "./arm-client.ts";
 
@@ -35,13 +37,7 @@ const apiVersions = {
 
 /** https://learn.microsoft.com/azure/role-based-access-control/built-in-roles */
 const roles = {
-  reader: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
-  diskSnapshotContributor: "7efff54f-a5b4-42b5-a1c5-5411624893ce",
-  dataOperatorForManagedDisks: "959f8984-c045-4866-89c7-12bf9737be2e",
-  virtualMachineContributor: "9980e02c-c2be-4d73-94e8-173b1dc7cf3c",
-  networkContributor: "4d97b98b-1d4f-4787-a291-c67834d212e7",
   managedIdentityOperator: "f1a07417-d97a-45cb-824c-7a7467783830",
-  storageAccountContributor: "17d1049b-9a84-46fb-8f53-869881c3d3ab",
   blobDataContributor: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
   queueDataContributor: "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
   tableDataContributor: "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
@@ -66,6 +62,12 @@ export interface Identity {
 const identitySchema = z.object({
   id: z.string(),
   properties: z.object({ clientId: z.string(), principalId: z.string() }),
+});
+
+const roleSchema = z.object({
+  Name: z.string(),
+  Description: z.string(),
+  Actions: z.array(z.string()),
 });
 
 export async function deploy(arm: ArmClient): Promise<Deployment> {
@@ -129,12 +131,9 @@ async function assignControlPlaneRoles(
 ): Promise<void> {
   const subscription = `/subscriptions/${subscriptionId}`;
   const assignments: readonly (readonly [scope: string, role: string])[] = [
-    [subscription, roles.reader],
-    [subscription, roles.diskSnapshotContributor],
-    [subscription, roles.dataOperatorForManagedDisks],
-    [subscription, roles.virtualMachineContributor],
-    [groupId(groupNames.workers), roles.networkContributor],
-    [groupId(groupNames.workers), roles.storageAccountContributor],
+    [subscription, await deployRole(arm, "holdfast-source")],
+    [groupId(groupNames.workloads), await deployRole(arm, "holdfast-restore")],
+    [groupId(groupNames.workers), await deployRole(arm, "holdfast-workers")],
     [groupId(groupNames.workers), roles.blobDataContributor],
     [groupId(groupNames.workers), roles.queueDataContributor],
     [scopes.workerIdentityId, roles.managedIdentityOperator],
@@ -177,18 +176,41 @@ async function deployStorageAccount(arm: ArmClient, name: string): Promise<strin
   return id;
 }
 
+/** Makes a role of `infra/roles`; answers its GUID. */
+async function deployRole(arm: ArmClient, name: string): Promise<string> {
+  const file = join(import.meta.dirname, "../../infra/roles", `${name}.json`);
+  const role = roleSchema.parse(JSON.parse(await readFile(file, "utf8")));
+  const guid = guidOf(`role ${name}`);
+  const scope = `/subscriptions/${subscriptionId}`;
+  const id = `${scope}/providers/Microsoft.Authorization/roleDefinitions/${guid}`;
+  await put(arm, id, apiVersions.roleAssignments, {
+    properties: {
+      roleName: role.Name,
+      description: role.Description,
+      type: "CustomRole",
+      permissions: [{ actions: role.Actions, notActions: [], dataActions: [], notDataActions: [] }],
+      assignableScopes: [scope],
+    },
+  });
+  return guid;
+}
+
 /** The name is a GUID made of what is assigned, as templates do it: assigning again finds it. */
 async function assignRole(
   arm: ArmClient,
   { scope, role, principalId }: { scope: string; role: string; principalId: string },
 ): Promise<void> {
-  const hash = createHash("sha256").update(`${scope} ${role} ${principalId}`).digest("hex");
-  const name = hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");
+  const name = guidOf(`${scope} ${role} ${principalId}`);
   const id = `${scope}/providers/Microsoft.Authorization/roleAssignments/${name}`;
   const roleDefinitionId = `/subscriptions/${subscriptionId}/providers/Microsoft.Authorization/roleDefinitions/${role}`;
   await put(arm, id, apiVersions.roleAssignments, {
     properties: { roleDefinitionId, principalId, principalType: "ServicePrincipal" },
   });
+}
+
+function guidOf(text: string): string {
+  const hash = createHash("sha256").update(text).digest("hex");
+  return hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");
 }
 
 function groupId(name: string): string {
