@@ -1,0 +1,169 @@
+/**
+ * What is terminated from outside leaves nothing once the sweep was there; a wrong password too. The
+ * whole stack runs with every episode of every orchestration replayed twice and compared.
+ */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { BlobServiceClient } from "@azure/storage-blob";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import type { RestorePoint } from "#core/model/restore-point.ts";
+import type { VmRow } from "#local/stack/control-protocol.ts";
+import { repositorySecretName } from "#local/stack/secrets.ts";
+import {
+  backUp,
+  leftovers,
+  makeImage,
+  mib,
+  readDetail,
+  restore,
+  startBackup,
+  startTestStack,
+  waitForSuccess,
+  waitUntilReading,
+  type SessionDetail,
+  type TestStack,
+} from "./test-stack.ts";
+
+const imageSizeBytes = 128 * mib;
+const endTimeoutMs = 60_000;
+const pollMs = 200;
+
+let running: TestStack;
+let stop: (() => Promise<void>) | undefined;
+let vm: VmRow;
+let first: RestorePoint;
+
+beforeAll(async () => {
+  running = await startTestStack({
+    HOLDFAST_LOCAL_VALIDATE_REPLAY: "1",
+    HOLDFAST_SECRET_ANOTHER: "not the password of any repository",
+  });
+  stop = () => running.stop();
+  const image = await makeDiskImage();
+  vm = await running.stack.estate.createVm({
+    name: "victim",
+    region: "westeurope",
+    osDisk: image,
+    dataDisks: [],
+    tags: {},
+  });
+});
+
+afterAll(async () => {
+  await stop?.();
+});
+
+test("backup and restore replay the same way twice", { timeout: 120_000 }, async () => {
+  first = await backUp(running, vm);
+  await restore(running, first, "copy");
+  const log = await readFile(join(running.stack.stateDirectory, "logs", "functions.log"), "utf8");
+  expect(log).not.toMatch(/non-?deterministic/i);
+});
+
+test("a terminated backup leaves nothing", { timeout: 120_000 }, async () => {
+  // New bytes everywhere: an incremental has as much to read as a full one.
+  const file = await makeDiskImage();
+  await running.stack.estate.writeDisk({ disk: "victim-os", offsetBytes: 0, file });
+  slowDown();
+  const sessionId = await startBackup(running, vm);
+  const { attempt } = await waitUntilReading(running, sessionId);
+  // Its children too, or they would clean up themselves.
+  await terminate([`await-${sessionId}-${attempt}-0`, `job-${sessionId}`, sessionId]);
+  await expectLost(sessionId);
+});
+
+test("a terminated restore leaves nothing", { timeout: 120_000 }, async () => {
+  slowDown();
+  const { sessionId } = await running.api.call("POST", "/restores", {
+    body: { restorePointId: first.pointId, vmName: "lost" },
+    answer: z.object({ sessionId: z.string() }),
+  });
+  await waitUntilReading(running, sessionId);
+  // Its children outlive it, as in Azure, and find out.
+  await terminate([sessionId]);
+  await expectLost(sessionId);
+});
+
+test(
+  "a wrong password fails the backup; with the right one the next is incremental",
+  { timeout: 120_000 },
+  async () => {
+    await usePasswordOf("another");
+    const failed = await waitForEnd(await startBackup(running, vm));
+    expect([failed.state, failed.error?.code]).toEqual(["failed", "WrongRepositoryPassword"]);
+    expect(await leftovers(running, [first])).toEqual([]);
+    await usePasswordOf(repositorySecretName);
+    const sessionId = await startBackup(running, vm);
+    await waitForSuccess(running, sessionId);
+    const { plan } = await readDetail(running, sessionId);
+    expect(plan?.map(({ kind }) => kind)).toEqual(["incremental"]);
+  },
+);
+
+function makeDiskImage(): Promise<string> {
+  const everything = { offsetBytes: 0, lengthBytes: imageSizeBytes };
+  return makeImage(join(running.directory, "disk.raw"), imageSizeBytes, [everything]);
+}
+
+/** One request at a time on a disk: the job is still at work when its orchestration is ended. */
+function slowDown(): void {
+  running.stack.cloud.dataPlane.faults.throttleAbove(1);
+}
+
+async function expectLost(sessionId: string): Promise<void> {
+  const ended = await waitForEnd(sessionId);
+  running.stack.cloud.dataPlane.faults.clear();
+  expect([ended.state, ended.error?.code]).toEqual(["failed", "OrchestrationLost"]);
+  expect(await leftovers(running, [first])).toEqual([]);
+}
+
+async function waitForEnd(sessionId: string): Promise<SessionDetail> {
+  const deadline = performance.now() + endTimeoutMs;
+  for (;;) {
+    const session = await readDetail(running, sessionId);
+    if (session.state !== "running") return session;
+    if (performance.now() > deadline) throw new Error(`session ${sessionId} does not end`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+async function usePasswordOf(secretName: string): Promise<void> {
+  const path = `/repositories/${running.repositoryId}`;
+  const place = z.object({ name: z.string(), blobServiceUrl: z.string(), container: z.string() });
+  const repository = await running.api.call("GET", path, { answer: place });
+  const body = { ...repository, encryption: { kind: "password", secretName } };
+  await running.api.call("PUT", path, { body, answer: place });
+}
+
+/** Ends orchestrations as an operator does: through the Durable extension's management API. */
+async function terminate(instanceIds: readonly string[]): Promise<void> {
+  const { origin } = new URL(running.stack.addresses.api);
+  const code = await durableKey();
+  for (const instanceId of instanceIds) {
+    const path = `/runtime/webhooks/durabletask/instances/${encodeURIComponent(instanceId)}`;
+    const url = `${origin}${path}/terminate?reason=test&code=${encodeURIComponent(code)}`;
+    const { status } = await fetch(url, { method: "POST" });
+    expect([instanceId, status]).toEqual([instanceId, 202]);
+  }
+}
+
+/** The extension's system key, where the Functions host keeps it. */
+async function durableKey(): Promise<string> {
+  const { cloud, deployment } = running.stack;
+  const blobs = BlobServiceClient.fromConnectionString(
+    cloud.storage.connectionString(deployment.controlAccountName),
+  );
+  const container = blobs.getContainerClient("azure-webjobs-secrets");
+  for await (const { name } of container.listBlobsFlat()) {
+    const text = (await container.getBlobClient(name).downloadToBuffer()).toString("utf8");
+    const keys = z.object({
+      systemKeys: z.array(z.object({ name: z.string(), value: z.string() })),
+    });
+    const found = keys
+      .parse(JSON.parse(text))
+      .systemKeys.find((each) => each.name === "durabletask_extension");
+    if (found !== undefined) return found.value;
+  }
+  throw new Error("the host has no key of the Durable extension");
+}
