@@ -17,3 +17,6 @@ export const JOB_FINISHED_EVENT = "job-finished";
 
 /** There is one sweep at a time. */
 export const SWEEP_INSTANCE_ID = "sweep";
+
+/** Error code of an activity that was asked to do something for a session that has ended. */
+export const SESSION_OVER = "SessionOver";

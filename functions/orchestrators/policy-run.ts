@@ -6,9 +6,8 @@ import type { OrchestrationContext } from "durable-functions";
 import { failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import { backupSessionId, slotKey } from "#core/model/session.ts";
-import { SESSION_OVER } from "../activities/running-session.ts";
 import type { BackupVmInput, SessionEnd } from "./backup-vm.ts";
-import { ENTITIES, ORCHESTRATORS } from "./names.ts";
+import { ENTITIES, ORCHESTRATORS, SESSION_OVER } from "./names.ts";
 import { askEntity, attempt, callChild, createRun, log, must, step } from "./steps.ts";
 import type { Run, Steps } from "./steps.ts";
 

@@ -1,7 +1,7 @@
 /** How a job comes by a worker and gives it back, in agreement with the pool of the region. */
 import { fail, failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { AcquireAnswer } from "#core/workers/pool.ts";
-import { ENTITIES } from "./names.ts";
+import { ENTITIES, SESSION_OVER } from "./names.ts";
 import {
   askEntity,
   attempt,
@@ -71,7 +71,7 @@ export function* acquireWorker(
     if (answer.kind === "launch")
       return yield* launchWorker(run, { holder, location }, answer.workerId);
     if (answer.kind === "over")
-      return fail("SessionOver", `${holder} gets no worker any more: its session is over.`);
+      return fail(SESSION_OVER, `${holder} gets no worker any more: its session is over.`);
     if (polls === 0)
       yield* log(run, "info", `waiting for a worker in ${location}; ${answer.ahead} wait before`);
     if (nowOf(run) >= deadline) {
