@@ -1,7 +1,7 @@
 import type { DiskDataReader, DiskRange } from "#core/ports/disk-data.ts";
 
 export interface PositionTracker {
-  /** Passes everything on and notes how far the lists of ranges were consumed. */
+  /** Passes everything on and notes how far it was read, or known to need no reading. */
   readonly reader: DiskDataReader;
   /** Bytes from the beginning of the disk that were looked at: ranges are listed ascending. */
   doneBytes(): number;
@@ -24,16 +24,25 @@ export function trackPosition(
     for await (const range of ranges) {
       yield range;
       // Control comes back when the range has been taken over.
-      doneBytes = range.offsetBytes + range.lengthBytes;
-      onMoved(doneBytes);
+      moveTo(range);
     }
+  }
+
+  function moveTo({ offsetBytes, lengthBytes }: DiskRange): void {
+    doneBytes = Math.max(doneBytes, offsetBytes + lengthBytes);
+    onMoved(doneBytes);
   }
 
   return {
     doneBytes: () => doneBytes,
     reader: {
       readSizeBytes: (signal) => source.readSizeBytes(signal),
-      read: (range, signal) => source.read(range, signal),
+      // One range may be the whole disk: it moves with the pieces that are read of it.
+      read: async (range, signal) => {
+        const bytes = await source.read(range, signal);
+        moveTo(range);
+        return bytes;
+      },
       listAllocated: (signal) => noted(source.listAllocated(signal)),
       listChanged: (previousSas, signal) => noted(source.listChanged(previousSas, signal)),
       [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
