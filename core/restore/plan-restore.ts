@@ -39,6 +39,8 @@ export interface RestorePlan {
 
 /** Azure's limit for the name of a Linux VM resource. */
 const VM_NAME_CHARACTERS_MAX = 64;
+/** Azure's limit of tags on one resource (doc: tag resources); a restore adds `holdfast-session`. */
+const TAGS_MAX = 50;
 
 /** @param exists whether a resource with this id is there now */
 export function planRestore(
@@ -57,6 +59,10 @@ export function planRestore(
   if (targets.nics.length === 0) conflicts.push("the source had no NIC and no subnet was given");
   for (const id of restoredResourceIds(targets)) {
     if (exists(id)) conflicts.push(`${id} exists already`);
+  }
+  for (const { name, tags } of [point.vm, ...disksOf(point.vm)]) {
+    if (Object.keys(tags).length >= TAGS_MAX)
+      conflicts.push(`${name} had ${TAGS_MAX} tags, and a restored resource needs one of its own`);
   }
   for (const disk of disksOf(point.vm)) {
     if (!point.disks.some((each) => each.diskId === disk.diskId))
@@ -80,7 +86,7 @@ export function planTargets(
     request.subnetId === undefined
       ? "in the subnets of the source VM, with new private addresses"
       : "in the subnet that was asked for",
-    ...(vm.identity === undefined
+    ...(vm.identity?.type.includes("SystemAssigned") !== true
       ? []
       : ["a system-assigned identity gets a new principal: assign its roles again"]),
     ...(vm.extensionNames.length === 0

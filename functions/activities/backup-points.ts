@@ -2,6 +2,7 @@ import { HoldfastError } from "#core/lib/errors.ts";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import { planBackup, type SnapshotFacts } from "#core/backup/plan-backup.ts";
 import { latestPointIn } from "#core/backup/plan-snapshot-cleanup.ts";
+import type { BackupDiskResult } from "#core/protocol/worker-event.ts";
 import type { SnapshotState } from "#core/ports/compute.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
@@ -71,14 +72,30 @@ export const planBackupOfJob = defineActivity("plan-backup", async (context, inp
   return { fullCount, incrementalCount: plans.length - fullCount };
 });
 
+/** A worker that was given no base cannot know why: the plan does. */
+function withPlannedReason<Result extends BackupDiskResult>(
+  result: Result,
+  planned: { readonly base?: unknown; readonly reason: string } | undefined,
+): Result {
+  return planned === undefined || planned.base !== undefined
+    ? result
+    : { ...result, reason: planned.reason };
+}
+
 /** The point is restorable since the worker wrote its manifest; this row makes it findable. */
 export const indexRestorePoint = defineActivity("index-restore-point", async (context, input) => {
   const { records } = context;
   const { spec, result, sessionId } = await getBackupJob(context, input.jobId);
   if (result?.kind !== "backup" || result.pointId !== spec.pointId)
     throw new HoldfastError("ResultMissing", `Job '${input.jobId}' reported no restore point.`);
+  const results = result.disks.map((each) =>
+    withPlannedReason(
+      each,
+      spec.disks.find(({ diskId }) => diskId === each.diskId),
+    ),
+  );
   const disks = spec.disks.map((disk) => {
-    const done = result.disks.find((each) => each.diskId === disk.diskId);
+    const done = results.find((each) => each.diskId === disk.diskId);
     if (done === undefined)
       throw new HoldfastError("ResultMissing", `The worker reported nothing of ${disk.name}.`);
     const { kind, reason, readBytes, storedBytes, changedBytes, durationMs, warnings } = done;
@@ -118,7 +135,7 @@ export const indexRestorePoint = defineActivity("index-restore-point", async (co
   await records.sessions.update(sessionId, (session) => ({
     ...session,
     restorePointId: spec.pointId,
-    backupDisks: result.disks,
+    backupDisks: results,
   }));
   const warningCount = result.disks.reduce((count, disk) => count + disk.warnings.length, 0);
   return { pointId: spec.pointId, warningCount };

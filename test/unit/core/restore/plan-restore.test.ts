@@ -44,6 +44,17 @@ describe("plan of a restore", () => {
     expect(plan.nics[0]?.subnetId).toBe(vm.nics[0]?.ipConfigurations[0]?.subnetId);
   });
 
+  it("is refused when the restored VM or a disk has no room for the restore's own tag", () => {
+    const tags = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [`tag-${n}`, "x"]));
+    const full = { ...point, vm: { ...vm, tags } };
+    expect(planRestore(full, { vmName: "again" }, never).conflicts).toEqual([
+      expect.stringContaining("50 tags"),
+    ]);
+    const { "tag-0": _one, ...fewer } = tags;
+    const nearlyFull = { ...point, vm: { ...vm, tags: fewer } };
+    expect(planRestore(nearlyFull, { vmName: "again" }, never).conflicts).toEqual([]);
+  });
+
   it("follows the group and the subnet that were asked for, and says what is lost", () => {
     const lossy = {
       ...point,
