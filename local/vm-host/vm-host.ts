@@ -60,6 +60,10 @@ export class VmHost {
   readonly #hostId: string;
   /** Runs that have not ended, for the fallback where environments of processes cannot be read. */
   readonly #runs = new Map<string, Set<ScriptRun>>();
+  /** One change at a time per guest: a script must not start while its guest is being ended. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+  /** Guests whose VM was deleted: nothing starts in them any more (ids are never used again). */
+  readonly #removed = new Set<string>();
 
   constructor(options: VmHostOptions, hostId: string) {
     this.#options = options;
@@ -77,8 +81,13 @@ export class VmHost {
     return directory;
   }
 
-  /** Starts a script in the guest and resolves when its process exists. */
+  /** Starts a script in the guest and resolves when its process exists. Throws when the VM is gone. */
   async startScript(request: RunScriptRequest): Promise<ScriptRun> {
+    return this.#inTurn(request.vmId, () => this.#startScript(request));
+  }
+
+  async #startScript(request: RunScriptRequest): Promise<ScriptRun> {
+    if (this.#removed.has(request.vmId)) throw new Error(`The guest ${request.vmId} is gone.`);
     const directory = await this.create(request.vmId);
     const run = await startScript({
       folder: join(directory.runs, safeName(request.runId)),
@@ -126,23 +135,24 @@ export class VmHost {
 
   /** Ends everything that the guest started; no error when nothing runs. */
   async stop(vmId: string): Promise<void> {
-    for (const run of this.#runs.get(vmId) ?? []) run.cancel();
-    await endProcesses(() => this.#findProcesses(vmId), this.#graceMs());
+    await this.#inTurn(vmId, () => this.#end(vmId, this.#graceMs()));
   }
 
   /** What the hypervisor does to a Spot VM: no grace. */
   async evict(vmId: string): Promise<void> {
-    for (const run of this.#runs.get(vmId) ?? []) run.cancel();
-    await endProcesses(() => this.#findProcesses(vmId), 0);
+    await this.#inTurn(vmId, () => this.#end(vmId, 0));
   }
 
   /** Stops the guest and removes its directory; safe to repeat. */
   async remove(vmId: string): Promise<void> {
-    const runs = [...(this.#runs.get(vmId) ?? [])];
-    await this.stop(vmId);
-    // A run notes its end in the guest's directory: removed before, that directory would not be empty.
-    await Promise.allSettled(runs.map((run) => run.finished));
-    await rm(this.directoryOf(vmId).path, { recursive: true, force: true });
+    await this.#inTurn(vmId, async () => {
+      this.#removed.add(vmId);
+      const runs = [...(this.#runs.get(vmId) ?? [])];
+      await this.#end(vmId, this.#graceMs());
+      // A run notes its end in the guest's directory: removed before, that directory would not be empty.
+      await Promise.allSettled(runs.map((run) => run.finished));
+      await rm(this.directoryOf(vmId).path, { recursive: true, force: true });
+    });
   }
 
   /** Ends processes that an earlier life of the simulator left of guests that should not run. */
@@ -156,6 +166,26 @@ export class VmHost {
   async stopAll(): Promise<void> {
     for (const runs of this.#runs.values()) for (const run of runs) run.cancel();
     await this.adopt([]);
+  }
+
+  async #end(vmId: string, graceMs: number): Promise<void> {
+    for (const run of this.#runs.get(vmId) ?? []) run.cancel();
+    await endProcesses(() => this.#findProcesses(vmId), graceMs);
+  }
+
+  async #inTurn<Result>(vmId: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#turns.get(vmId) ?? Promise.resolve();
+    const turn = before.then(work);
+    const settled = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(vmId, settled);
+    try {
+      return await turn;
+    } finally {
+      if (this.#turns.get(vmId) === settled) this.#turns.delete(vmId);
+    }
   }
 
   #findProcesses(vmId: string): GuestProcess[] {

@@ -200,3 +200,14 @@ it("has a curl where the machine has none", async () => {
     server.close();
   }
 });
+
+it("leaves nothing of a guest that is removed while a script of it starts", async () => {
+  const starting = host.startScript({ vmId, runId: "late", script: "#!/bin/sh\nsleep 60" });
+  await Promise.all([starting, host.remove(vmId)]);
+  expect(await host.listProcesses(vmId)).toEqual([]);
+  await expect(stat(host.directoryOf(vmId).path)).rejects.toThrow(/ENOENT/);
+  await expect(
+    host.startScript({ vmId, runId: "later", script: "#!/bin/sh\nsleep 60" }),
+  ).rejects.toThrow(/gone/);
+  await expect(stat(host.directoryOf(vmId).path)).rejects.toThrow(/ENOENT/);
+});
