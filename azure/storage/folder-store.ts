@@ -1,12 +1,25 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readdir, rm, stat, unlink, utimes, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "#core/lib/errors.ts";
-import type { BlobStore, StoredBlob } from "#core/ports/blob-store.ts";
+import type {
+  BlobStore,
+  CreateOptions,
+  StoreCapabilities,
+  StoreLock,
+  StoredBlob,
+} from "#core/ports/blob-store.ts";
 
 const TEMPORARY_SUFFIX = ".being-written";
+const LOCK_SUFFIX = ".held";
+/** A holder that has not touched its file for this long is dead. */
+const LOCK_LIFETIME_MS = 60_000;
+const LOCK_RENEWAL_MS = 15_000;
 
-/** A repository in a local folder: copies for break-glass recovery, tests, benchmarks. */
+/**
+ * A repository in a local folder: copies for break-glass recovery, tests, benchmarks. A folder has
+ * neither immutability nor tiers: what was archived in a container can be read as it is.
+ */
 export class FolderStore implements BlobStore {
   readonly #folder: string;
 
@@ -14,8 +27,19 @@ export class FolderStore implements BlobStore {
     this.#folder = folder;
   }
 
+  async readCapabilities(signal: AbortSignal): Promise<StoreCapabilities> {
+    signal.throwIfAborted();
+    return { immutability: false, archiveTier: false };
+  }
+
   /** The object appears by a hard link of the finished file: whole, and only if it is new. */
-  async create(name: string, body: Uint8Array, signal: AbortSignal): Promise<"created" | "exists"> {
+  async create(
+    name: string,
+    body: Uint8Array,
+    signal: AbortSignal,
+    options: CreateOptions = {},
+  ): Promise<"created" | "exists"> {
+    if (options.immutableUntil !== undefined) throw noImmutability(name);
     const path = this.#pathOf(name);
     const temporary = `${path}.${randomUUID()}${TEMPORARY_SUFFIX}`;
     await mkdir(dirname(path), { recursive: true });
@@ -63,9 +87,59 @@ export class FolderStore implements BlobStore {
     }
   }
 
-  async delete(name: string, signal: AbortSignal): Promise<void> {
+  async readProperties(name: string, signal: AbortSignal): Promise<StoredBlob | undefined> {
     signal.throwIfAborted();
-    await rm(this.#pathOf(name), { force: true });
+    const found = await unlessMissing(stat(this.#pathOf(name)));
+    if (found === undefined) return undefined;
+    return { name, sizeBytes: found.size, modifiedAt: found.mtime };
+  }
+
+  async delete(name: string, signal: AbortSignal): Promise<"deleted" | "absent"> {
+    signal.throwIfAborted();
+    const isGone = await unlessMissing(unlink(this.#pathOf(name)).then(() => true));
+    return isGone === true ? "deleted" : "absent";
+  }
+
+  async extendImmutability(name: string, _until: Date, _signal: AbortSignal): Promise<void> {
+    throw noImmutability(name);
+  }
+
+  /** Nothing is archived here: the copy is there at once. */
+  async startRetrieval(
+    from: string,
+    to: string,
+    _options: unknown,
+    signal: AbortSignal,
+  ): Promise<"started" | "exists"> {
+    signal.throwIfAborted();
+    const target = this.#pathOf(to);
+    await mkdir(dirname(target), { recursive: true });
+    try {
+      await link(this.#pathOf(from), target);
+      return "started";
+    } catch (error) {
+      if (systemCodeOf(error) === "EEXIST") return "exists";
+      if (systemCodeOf(error) === "ENOENT") throw notFound(from);
+      throw error;
+    }
+  }
+
+  /** A file that its holder touches: whoever finds it untouched for a minute takes it over. */
+  async lock(name: string, signal: AbortSignal): Promise<StoreLock | undefined> {
+    signal.throwIfAborted();
+    const path = `${this.#pathOf(name)}${LOCK_SUFFIX}`;
+    await mkdir(dirname(path), { recursive: true });
+    const held = await unlessMissing(stat(path));
+    if (held !== undefined && Date.now() - held.mtimeMs < LOCK_LIFETIME_MS) return undefined;
+    if (held !== undefined) await rm(path, { force: true });
+    const holder = randomUUID();
+    try {
+      await writeFile(path, holder, { flag: "wx" });
+    } catch (error) {
+      if (systemCodeOf(error) === "EEXIST") return undefined;
+      throw error;
+    }
+    return keepLock(path);
   }
 
   #pathOf(name: string): string {
@@ -80,9 +154,7 @@ export class FolderStore implements BlobStore {
   async #open(name: string) {
     const file = await unlessMissing(open(this.#pathOf(name), "r"));
     if (file !== undefined) return file;
-    throw new HoldfastError("BlobNotFound", `There is no object ${name} in the folder.`, {
-      context: { name },
-    });
+    throw notFound(name);
   }
 
   async #namesUnder(folder: string): Promise<string[]> {
@@ -91,12 +163,44 @@ export class FolderStore implements BlobStore {
     const names: string[] = [];
     for (const entry of entries ?? []) {
       if (entry.isDirectory()) names.push(...(await this.#namesUnder(`${folder}${entry.name}/`)));
-      else if (entry.isFile() && !entry.name.endsWith(TEMPORARY_SUFFIX)) {
-        names.push(folder + entry.name);
-      }
+      else if (entry.isFile() && !isInternal(entry.name)) names.push(folder + entry.name);
     }
     return names;
   }
+}
+
+function isInternal(fileName: string): boolean {
+  return fileName.endsWith(TEMPORARY_SUFFIX) || fileName.endsWith(LOCK_SUFFIX);
+}
+
+function keepLock(path: string): StoreLock {
+  const lost = new AbortController();
+  const timer = setInterval(() => {
+    const now = new Date();
+    utimes(path, now, now).catch((error: unknown) => lost.abort(error));
+  }, LOCK_RENEWAL_MS);
+  timer.unref();
+  return {
+    lost: lost.signal,
+    release: async () => {
+      clearInterval(timer);
+      if (!lost.signal.aborted) await rm(path, { force: true });
+    },
+  };
+}
+
+function noImmutability(name: string): HoldfastError {
+  return new HoldfastError(
+    "ImmutabilityNotSupported",
+    `The object ${name} cannot be protected: a folder has no immutability. ` +
+      "Use a blob container with version-level immutability.",
+  );
+}
+
+function notFound(name: string): HoldfastError {
+  return new HoldfastError("BlobNotFound", `There is no object ${name} in the folder.`, {
+    context: { name },
+  });
 }
 
 function tooShort(name: string, neededBytes: number): HoldfastError {

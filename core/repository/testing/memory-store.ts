@@ -1,28 +1,65 @@
 import { HoldfastError } from "../../lib/errors.ts";
-import type { BlobStore, StoredBlob } from "../../ports/blob-store.ts";
+import type {
+  AccessTier,
+  BlobStore,
+  CreateOptions,
+  OnlineTier,
+  StoreCapabilities,
+  StoreLock,
+  StoredBlob,
+} from "../../ports/blob-store.ts";
 
 interface StoredObject {
   readonly bytes: Uint8Array;
   readonly modifiedAt: Date;
+  readonly tier: AccessTier;
+  readonly rehydratingTo?: OnlineTier;
+  readonly immutableUntil?: Date;
 }
 
-export type StoreOperation = "create" | "read" | "list" | "delete";
+export type StoreOperation =
+  "create" | "read" | "properties" | "list" | "delete" | "extend" | "retrieve" | "lock";
 
-/** Objects in memory, for tests. `beforeOperation` may throw to stage a fault. */
+/**
+ * Objects in memory, for tests. `beforeOperation` may throw to stage a fault. Immutability follows
+ * the clock that was given; retrievals are under way until `finishRetrievals`, locks are held until
+ * `breakLocks` (what a minute of silence does elsewhere).
+ */
 export class MemoryStore implements BlobStore {
   readonly objects = new Map<string, StoredObject>();
   beforeOperation: (operation: StoreOperation, name: string) => void = () => undefined;
+  capabilities: StoreCapabilities = { immutability: true, archiveTier: true };
+  readonly #locks = new Map<string, AbortController>();
   readonly #now: () => Date;
 
   constructor(now: () => Date = () => new Date(0)) {
     this.#now = now;
   }
 
-  async create(name: string, body: Uint8Array, signal: AbortSignal): Promise<"created" | "exists"> {
+  async readCapabilities(signal: AbortSignal): Promise<StoreCapabilities> {
+    signal.throwIfAborted();
+    return this.capabilities;
+  }
+
+  async create(
+    name: string,
+    body: Uint8Array,
+    signal: AbortSignal,
+    options: CreateOptions = {},
+  ): Promise<"created" | "exists"> {
     signal.throwIfAborted();
     this.beforeOperation("create", name);
+    if (options.immutableUntil !== undefined && !this.capabilities.immutability) {
+      throw new HoldfastError("ImmutabilityNotSupported", `This store cannot protect ${name}.`);
+    }
     if (this.objects.has(name)) return "exists";
-    this.objects.set(name, { bytes: Uint8Array.from(body), modifiedAt: this.#now() });
+    const { immutableUntil, tier = "hot" } = options;
+    this.objects.set(name, {
+      bytes: Uint8Array.from(body),
+      modifiedAt: this.#now(),
+      tier: this.capabilities.archiveTier ? tier : "hot",
+      ...(immutableUntil === undefined ? {} : { immutableUntil }),
+    });
     return "created";
   }
 
@@ -36,6 +73,11 @@ export class MemoryStore implements BlobStore {
     const object = this.objects.get(name);
     if (object === undefined) {
       throw new HoldfastError("BlobNotFound", `There is no object ${name}.`, { context: { name } });
+    }
+    if (object.tier === "archive" || object.rehydratingTo !== undefined) {
+      throw new HoldfastError("BlobArchived", `The object ${name} is in the archive tier.`, {
+        context: { name },
+      });
     }
     if (range === undefined) return Uint8Array.from(object.bytes);
     const endBytes = range.offsetBytes + range.lengthBytes;
@@ -53,13 +95,94 @@ export class MemoryStore implements BlobStore {
     for (const name of [...this.objects.keys()].sort()) {
       const object = this.objects.get(name);
       if (object === undefined || !name.startsWith(prefix)) continue;
-      yield { name, sizeBytes: object.bytes.length, modifiedAt: object.modifiedAt };
+      yield asListed(name, object);
     }
   }
 
-  async delete(name: string, signal: AbortSignal): Promise<void> {
+  async readProperties(name: string, signal: AbortSignal): Promise<StoredBlob | undefined> {
+    signal.throwIfAborted();
+    this.beforeOperation("properties", name);
+    const object = this.objects.get(name);
+    return object === undefined ? undefined : asListed(name, object);
+  }
+
+  async delete(name: string, signal: AbortSignal): Promise<"deleted" | "absent" | "immutable"> {
     signal.throwIfAborted();
     this.beforeOperation("delete", name);
+    const object = this.objects.get(name);
+    if (object === undefined) return "absent";
+    if (object.immutableUntil !== undefined && object.immutableUntil > this.#now()) {
+      return "immutable";
+    }
     this.objects.delete(name);
+    return "deleted";
   }
+
+  async extendImmutability(name: string, until: Date, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.beforeOperation("extend", name);
+    const object = this.objects.get(name);
+    if (object === undefined) {
+      throw new HoldfastError("BlobNotFound", `There is no object ${name}.`, { context: { name } });
+    }
+    if (object.immutableUntil !== undefined && object.immutableUntil >= until) return;
+    this.objects.set(name, { ...object, immutableUntil: until });
+  }
+
+  async startRetrieval(
+    from: string,
+    to: string,
+    options: { readonly tier: OnlineTier; readonly priority: "standard" | "high" },
+    signal: AbortSignal,
+  ): Promise<"started" | "exists"> {
+    signal.throwIfAborted();
+    this.beforeOperation("retrieve", from);
+    const object = this.objects.get(from);
+    if (object === undefined) {
+      throw new HoldfastError("BlobNotFound", `There is no object ${from}.`, {
+        context: { name: from },
+      });
+    }
+    if (this.objects.has(to)) return "exists";
+    const { bytes } = object;
+    this.objects.set(to, {
+      bytes,
+      modifiedAt: this.#now(),
+      tier: "archive",
+      rehydratingTo: options.tier,
+    });
+    return "started";
+  }
+
+  /** Hours pass: every retrieval that is under way is done. */
+  finishRetrievals(): void {
+    for (const [name, { rehydratingTo, ...object }] of this.objects) {
+      if (rehydratingTo !== undefined) this.objects.set(name, { ...object, tier: rehydratingTo });
+    }
+  }
+
+  async lock(name: string, signal: AbortSignal): Promise<StoreLock | undefined> {
+    signal.throwIfAborted();
+    this.beforeOperation("lock", name);
+    if (this.#locks.has(name)) return undefined;
+    const lost = new AbortController();
+    this.#locks.set(name, lost);
+    return {
+      lost: lost.signal,
+      release: async () => {
+        if (this.#locks.get(name) === lost) this.#locks.delete(name);
+      },
+    };
+  }
+
+  /** Every holder fell silent: its lock is free, and it learns that it lost it. */
+  breakLocks(): void {
+    for (const lost of this.#locks.values()) lost.abort(new Error("The lock was lost."));
+    this.#locks.clear();
+  }
+}
+
+function asListed(name: string, object: StoredObject): StoredBlob {
+  const { bytes, ...properties } = object;
+  return { name, sizeBytes: bytes.length, ...properties };
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { BlobStore, StoredBlob } from "#core/ports/blob-store.ts";
+import type { BlobStore } from "#core/ports/blob-store.ts";
 import { HoldfastError } from "#core/lib/errors.ts";
 import {
   commitVmPoint,
@@ -8,6 +8,7 @@ import {
   readVmPoint,
   type Repository,
 } from "#core/repository/index.ts";
+import { DyingStore } from "#core/repository/testing/dying-store.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import {
   SECTOR,
@@ -20,41 +21,6 @@ import {
   seededRandom,
   signal,
 } from "./fixtures.ts";
-
-/** The process dies at operation `k`: before it happens, or after it without an answer. */
-class DyingStore implements BlobStore {
-  readonly #store: BlobStore;
-  readonly #diesAt: number;
-  readonly #diesAfter: boolean;
-  operationCount = 0;
-
-  constructor(store: BlobStore, diesAt: number, diesAfter: boolean) {
-    this.#store = store;
-    this.#diesAt = diesAt;
-    this.#diesAfter = diesAfter;
-  }
-
-  async #run<Result>(work: () => Promise<Result>): Promise<Result> {
-    const number = this.operationCount++;
-    if (number < this.#diesAt) return work();
-    if (number === this.#diesAt && this.#diesAfter) await work();
-    throw new HoldfastError("Dead", "The process has died.");
-  }
-
-  async create(...call: Parameters<BlobStore["create"]>) {
-    return this.#run(() => this.#store.create(...call));
-  }
-  async read(...call: Parameters<BlobStore["read"]>) {
-    return this.#run(() => this.#store.read(...call));
-  }
-  async delete(...call: Parameters<BlobStore["delete"]>) {
-    return this.#run(() => this.#store.delete(...call));
-  }
-  async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredBlob> {
-    await this.#run(async () => undefined);
-    yield* this.#store.list(prefix, signal);
-  }
-}
 
 const DISK_BYTES = 60 * 4096;
 
