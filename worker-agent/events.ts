@@ -43,7 +43,10 @@ export function createAgentEvents({ workerId, now, writeLine }: AgentEventsOptio
 }
 
 function fieldsOf(job: Job): Fields {
-  const vmId = job.kind === "backup" ? job.vm.vmId : job.vmId;
-  const { jobId, attempt, kind, pointId } = job;
-  return { jobId, attempt, kind, pointId, vmId };
+  const { jobId, attempt, kind } = job;
+  const { repositoryId } = job.repository;
+  const subject = "pointId" in job ? { pointId: job.pointId } : {};
+  if (job.kind === "backup") return { jobId, attempt, kind, ...subject, vmId: job.vm.vmId };
+  if ("vmId" in job) return { jobId, attempt, kind, ...subject, vmId: job.vmId };
+  return { jobId, attempt, kind, repositoryId };
 }

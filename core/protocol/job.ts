@@ -56,6 +56,8 @@ export const backupJobSchema = z.object({
   disks: z.array(backupDiskTaskSchema).min(1),
   /** Blocks that CBT calls unchanged, read again and compared, per incremental disk. */
   unchangedSampleCount: z.number().int().min(0).max(10_000),
+  /** Nobody can delete what the point needs before this instant. Absent: no immutability. */
+  immutableUntil: z.string().datetime().optional(),
 });
 export type BackupJob = z.infer<typeof backupJobSchema>;
 
@@ -64,11 +66,24 @@ export const restoreJobSchema = z.object({
   kind: z.literal("restore"),
   vmId: z.string().min(1),
   pointId: z.string().min(1),
+  /** Where the bytes come from: the restore point itself, or an archive of it that was retrieved. */
+  source: z
+    .discriminatedUnion("kind", [
+      z.object({ kind: z.literal("point") }),
+      z.object({
+        kind: z.literal("archive"),
+        archiveId: z.string().min(1),
+        retrievalId: z.string().min(1),
+      }),
+    ])
+    .default({ kind: "point" }),
   disks: z
     .array(
       z.object({
         diskId: z.string().min(1),
         sizeBytes: z.number().int().positive(),
+        /** Everything before this offset was written by an earlier dispatch. */
+        writtenToBytes: z.number().int().nonnegative().default(0),
         /** Write SAS of the target disk. */
         sas,
       }),
@@ -77,7 +92,72 @@ export const restoreJobSchema = z.object({
 });
 export type RestoreJob = z.infer<typeof restoreJobSchema>;
 
-export const jobSchema = z.discriminatedUnion("kind", [backupJobSchema, restoreJobSchema]);
+const vmPointName = z.object({ vmId: z.string().min(1), pointId: z.string().min(1) });
+
+/** Retention and garbage collection: deletes what expired, marks and sweeps what nothing needs. */
+export const maintainJobSchema = z.object({
+  ...common,
+  kind: z.literal("maintain"),
+  /** Restore points that retention lets go. */
+  expiredPoints: z.array(vmPointName),
+  expiredArchives: z.array(z.object({ vmId: z.string().min(1), archiveId: z.string().min(1) })),
+  expiredRetrievals: z.array(z.string().min(1)),
+  /** Disks that policies still protect: their newest point stays whatever the lists say. */
+  activeDiskIds: z.array(z.string().min(1)),
+  margins: z.object({
+    /** No backup lasts longer: younger objects without an owner may belong to one that runs. */
+    sessionSeconds: z.number().int().positive(),
+    /** Time between marking an object and deleting it. */
+    markedSeconds: z.number().int().positive(),
+  }),
+});
+
+export const checkLevelSchema = z.enum(["presence", "metadata", "sample", "complete"]);
+
+export const checkJobSchema = z.object({
+  ...common,
+  kind: z.literal("check"),
+  level: checkLevelSchema,
+  /** Of the blocks, at level `sample`; each check takes other ones. */
+  samplePercent: z.number().positive().max(100),
+  /** Absent: the whole repository. */
+  vmIds: z.array(z.string().min(1)).optional(),
+});
+
+/** Makes a self-contained image of a restore point in the archive tier. */
+export const archiveJobSchema = z.object({
+  ...common,
+  kind: z.literal("archive"),
+  vmId: z.string().min(1),
+  pointId: z.string().min(1),
+  archiveId: z.string().min(1),
+  immutableUntil: z.string().datetime().optional(),
+});
+
+/** Starts copies of an archive to an online tier; doing it again tells how far they are. */
+export const retrieveJobSchema = z.object({
+  ...common,
+  kind: z.literal("retrieve"),
+  vmId: z.string().min(1),
+  archiveId: z.string().min(1),
+  retrievalId: z.string().min(1),
+  diskIds: z.array(z.string().min(1)).min(1),
+  tier: z.enum(["hot", "cool", "cold"]),
+  priority: z.enum(["standard", "high"]),
+});
+
+/** Tells every restore point and archive of a repository, in pages of `points-found`. */
+export const importJobSchema = z.object({ ...common, kind: z.literal("import") });
+
+export const jobSchema = z.discriminatedUnion("kind", [
+  backupJobSchema,
+  restoreJobSchema,
+  maintainJobSchema,
+  checkJobSchema,
+  archiveJobSchema,
+  retrieveJobSchema,
+  importJobSchema,
+]);
 export type Job = z.infer<typeof jobSchema>;
 
 /** The queue message that carries a job: the JWE itself, or the blob that holds a large one. */

@@ -10,6 +10,8 @@ export const diskProgressSchema = z.object({
   diskId: z.string(),
   /** Bytes of the disk that have been dealt with, of `totalBytes` to deal with. */
   doneBytes: z.number().nonnegative(),
+  /** Restore: everything before this offset of the disk is written. */
+  writtenToBytes: z.number().nonnegative().optional(),
   totalBytes: z.number().nonnegative(),
   readBytes: z.number().nonnegative(),
   storedBytes: z.number().nonnegative(),
@@ -41,6 +43,75 @@ export const restoreDiskResultSchema = z.object({
 });
 export type RestoreDiskResult = z.infer<typeof restoreDiskResultSchema>;
 
+const vmPointName = z.object({ vmId: z.string(), pointId: z.string() });
+
+export const maintainResultSchema = z.object({
+  kind: z.literal("maintain"),
+  expiredPoints: z.array(vmPointName),
+  /** Asked for but kept: the newest point of an active disk, immutable, unreadable neighbours. */
+  keptPoints: z.array(vmPointName.extend({ reason: z.string() })),
+  expiredArchiveIds: z.array(z.string()),
+  expiredRetrievalIds: z.array(z.string()),
+  deletedObjects: z.number(),
+  deletedBytes: z.number(),
+  /** Found unreferenced now; a later run deletes them. */
+  markedObjects: z.number(),
+  markedBytes: z.number(),
+  immutableObjects: z.number(),
+  /** Disks whose garbage was left alone, with why (a manifest cannot be read, a backup runs). */
+  skippedDisks: z.array(z.object({ diskId: z.string(), reason: z.string() })),
+});
+
+export const checkFindingSchema = z.object({
+  kind: z.enum(["missing", "wrong-size", "unreadable-metadata", "unreadable-block", "foreign"]),
+  /** Name of the object in the repository. */
+  object: z.string(),
+  diskId: z.string().optional(),
+  /** First and number of blocks of the disk. */
+  blocks: z.object({ first: z.number(), count: z.number() }).optional(),
+  /** Restore points that cannot be restored completely. */
+  affectedPoints: z.array(vmPointName),
+  message: z.string(),
+});
+
+/** A queue message is small: findings beyond this are counted only. */
+export const CHECK_FINDINGS_MAX = 50;
+
+export const checkResultSchema = z.object({
+  kind: z.literal("check"),
+  level: z.enum(["presence", "metadata", "sample", "complete"]),
+  checkedObjects: z.number(),
+  checkedPoints: z.number(),
+  verifiedBlocks: z.number(),
+  readBytes: z.number(),
+  findingCount: z.number(),
+  findings: z.array(checkFindingSchema).max(CHECK_FINDINGS_MAX),
+});
+
+export const archiveResultSchema = z.object({
+  kind: z.literal("archive"),
+  archiveId: z.string(),
+  objectCount: z.number(),
+  storedBytes: z.number(),
+  disks: z.array(z.object({ diskId: z.string(), sizeBytes: z.number(), storedBytes: z.number() })),
+});
+
+export const retrieveResultSchema = z.object({
+  kind: z.literal("retrieve"),
+  retrievalId: z.string(),
+  objectCount: z.number(),
+  pendingObjects: z.number(),
+  storedBytes: z.number(),
+});
+
+export const importResultSchema = z.object({
+  kind: z.literal("import"),
+  pointCount: z.number(),
+  archiveCount: z.number(),
+  /** Manifests that cannot be read, by name. */
+  unreadable: z.array(z.string()).max(CHECK_FINDINGS_MAX),
+});
+
 export const jobResultSchema = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("backup"),
@@ -48,6 +119,11 @@ export const jobResultSchema = z.discriminatedUnion("kind", [
     disks: z.array(backupDiskResultSchema),
   }),
   z.object({ kind: z.literal("restore"), disks: z.array(restoreDiskResultSchema) }),
+  maintainResultSchema,
+  checkResultSchema,
+  archiveResultSchema,
+  retrieveResultSchema,
+  importResultSchema,
 ]);
 export type JobResult = z.infer<typeof jobResultSchema>;
 

@@ -82,9 +82,11 @@ async function buildJob(
     const disks = await mapBounded(spec.disks, GRANTS_AT_ONCE, async (disk) => ({
       diskId: disk.diskId,
       sizeBytes: disk.sizeBytes,
+      writtenToBytes: 0,
       sas: await grant(disk.targetDiskId, "Write"),
     }));
-    return { ...common, kind: "restore", vmId: spec.vmId, pointId: spec.pointId, disks };
+    const source = { kind: "point" } as const;
+    return { ...common, kind: "restore", vmId: spec.vmId, pointId: spec.pointId, source, disks };
   }
   const disks = await mapBounded(spec.disks, GRANTS_AT_ONCE, async (disk) => ({
     diskId: disk.diskId,

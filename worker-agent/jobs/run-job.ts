@@ -1,4 +1,5 @@
 import { unreachable } from "#core/lib/assert.ts";
+import { HoldfastError } from "#core/lib/errors.ts";
 import type { Job } from "#core/protocol/job.ts";
 import type { JobResult } from "#core/protocol/worker-event.ts";
 import type { ProgressBoard } from "../progress-board.ts";
@@ -7,7 +8,7 @@ import type { JobTools } from "./job-tools.ts";
 import { runRestore } from "./restore.ts";
 
 /** Does one job to its end. Errors are `HoldfastError`s of the store, the disks or the repository. */
-export function runJob(
+export async function runJob(
   tools: JobTools,
   job: Job,
   board: ProgressBoard,
@@ -18,6 +19,15 @@ export function runJob(
       return runBackup(tools, job, board, signal);
     case "restore":
       return runRestore(tools, job, board, signal);
+    case "maintain":
+    case "check":
+    case "archive":
+    case "retrieve":
+    case "import":
+      throw new HoldfastError(
+        "UnsupportedJob",
+        `This version of the worker agent does not know jobs of kind ${job.kind}.`,
+      );
     default:
       return unreachable(job);
   }

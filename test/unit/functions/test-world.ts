@@ -153,6 +153,7 @@ function resultOf(job: Job): JobResult {
     }));
     return { kind: "restore", disks };
   }
+  if (job.kind !== "backup") throw new Error(`no test answers a job of kind ${job.kind}`);
   const disks = job.disks.map((disk) => ({
     diskId: disk.diskId,
     kind: disk.base === undefined ? ("full" as const) : ("incremental" as const),

@@ -23,7 +23,15 @@ const job: RestoreJob = {
   },
   vmId: "vm-1",
   pointId: "point-1",
-  disks: [{ diskId: "d", sizeBytes: 512, sas: `https://md-1.blob/x/abcd?sig=${secretMarker}` }],
+  source: { kind: "point" },
+  disks: [
+    {
+      diskId: "d",
+      sizeBytes: 512,
+      writtenToBytes: 0,
+      sas: `https://md-1.blob/x/abcd?sig=${secretMarker}`,
+    },
+  ],
 };
 
 async function workerKeys() {

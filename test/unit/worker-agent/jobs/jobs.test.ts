@@ -62,6 +62,7 @@ function restoreOf(pointId: string, sizes: Record<string, number>): RestoreJob {
   const targets = Object.entries(sizes).map(([diskId, sizeBytes]) => ({
     diskId,
     sizeBytes,
+    writtenToBytes: 0,
     sas: `https://target/${diskId}`,
   }));
   return {
@@ -73,6 +74,7 @@ function restoreOf(pointId: string, sizes: Record<string, number>): RestoreJob {
     vmId: "vm-1",
     pointId,
     kind: "restore",
+    source: { kind: "point" },
     repository: { ...repository, encryption },
     disks: targets,
   };
