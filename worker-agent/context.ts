@@ -22,10 +22,14 @@ export function createAgent(config: AgentConfig, agentVersion: string): Agent {
     now: () => clock.now(),
     writeLine: (line) => process.stdout.write(`${line}\n`),
   });
+  const sender = new EventSender({ ...config, channel, clock, events });
   const tools: JobTools = {
     openStore: (target) => createRepositoryStore(credential, target),
     diskData: createDiskData(),
     startMover: (diskCount) => new DataMover({ diskCount }),
+    sendEvent: async (body, signal) => {
+      if (!(await sender.sendUntilAccepted(body, signal))) signal.throwIfAborted();
+    },
     random: (byteCount) => randomBytes(byteCount),
     clock,
   };
@@ -34,7 +38,7 @@ export function createAgent(config: AgentConfig, agentVersion: string): Agent {
     agentVersion,
     heartbeatMs: config.heartbeatMs,
     channel,
-    sender: new EventSender({ ...config, channel, clock, events }),
+    sender,
     events,
     clock,
     memoryBytes: () => process.memoryUsage.rss(),

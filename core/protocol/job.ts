@@ -148,6 +148,7 @@ export const retrieveJobSchema = z.object({
 
 /** Tells every restore point and archive of a repository, in pages of `points-found`. */
 export const importJobSchema = z.object({ ...common, kind: z.literal("import") });
+export type ImportJob = z.infer<typeof importJobSchema>;
 
 export const jobSchema = z.discriminatedUnion("kind", [
   backupJobSchema,

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { vmConfigurationSchema } from "../model/vm-configuration.ts";
 import { PROTOCOL_VERSION } from "./job.ts";
 
 /**
@@ -108,7 +109,8 @@ export const importResultSchema = z.object({
   kind: z.literal("import"),
   pointCount: z.number(),
   archiveCount: z.number(),
-  /** Manifests that cannot be read, by name. */
+  unreadableCount: z.number(),
+  /** Manifests that cannot be read or told, by name; beyond the bound they are counted only. */
   unreadable: z.array(z.string()).max(CHECK_FINDINGS_MAX),
 });
 
@@ -133,6 +135,27 @@ export const jobErrorSchema = z.object({
   retry: z.enum(["never", "backoff"]),
 });
 
+/** A restore point as its manifest tells it. */
+export const foundPointSchema = vmPointName.extend({
+  takenAt: z.string().datetime(),
+  /** `archive`: an image of its own in the archive tier. */
+  source: z.discriminatedUnion("kind", [
+    z.object({ kind: z.literal("point") }),
+    z.object({ kind: z.literal("archive"), archiveId: z.string() }),
+  ]),
+  vm: vmConfigurationSchema,
+  disks: z.array(
+    z.object({
+      diskId: z.string(),
+      slot: z.union([z.literal("os"), z.number()]),
+      sizeBytes: z.number(),
+      kind: z.enum(["full", "incremental"]),
+      storedBytes: z.number(),
+    }),
+  ),
+});
+export type FoundPoint = z.infer<typeof foundPointSchema>;
+
 const ofJob = { jobId: z.string(), attempt: z.number().int().min(1) };
 
 export const workerEventBodySchema = z.discriminatedUnion("kind", [
@@ -149,10 +172,23 @@ export const workerEventBodySchema = z.discriminatedUnion("kind", [
   }),
   z.object({ kind: z.literal("heartbeat"), memoryBytes: z.number() }),
   z.object({ kind: z.literal("progress"), ...ofJob, disks: z.array(diskProgressSchema) }),
+  /** Pages of an import, numbered from 0; each small enough for a queue message. */
+  z.object({
+    kind: z.literal("points-found"),
+    ...ofJob,
+    page: z.number().int().nonnegative(),
+    points: z.array(foundPointSchema).min(1),
+  }),
   z.object({ kind: z.literal("job-succeeded"), ...ofJob, result: jobResultSchema }),
   z.object({ kind: z.literal("job-failed"), ...ofJob, error: jobErrorSchema }),
 ]);
 export type WorkerEventBody = z.infer<typeof workerEventBodySchema>;
+
+/**
+ * Bound on the points of one page as they travel: JSON inside the JSON of a signed event. A queue
+ * message holds 64 KiB of base64, which is 48 KiB of text.
+ */
+export const FOUND_POINTS_BYTES_MAX = 40 * 1024;
 
 export const workerEventSchema = z.object({
   version: z.literal(PROTOCOL_VERSION),

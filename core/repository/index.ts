@@ -27,6 +27,7 @@ export type {
   WrittenDiskPoint,
 } from "./writer/write-disk-point.ts";
 export { readDiskPoint } from "./disk-points.ts";
+export { objectNames } from "./format/layout.ts";
 export type { DiskPointReference, DiskPointStats, VmPoint } from "./format/manifests.ts";
 export { DiskPointReader } from "./reader/disk-point-reader.ts";
 export { commitVmPoint, listVmPoints, readVmPoint } from "./vm-points.ts";

@@ -98,6 +98,7 @@ async function applyBody(
       events.workerEnrolled({ workerId, agentVersion: body.agentVersion });
       return;
     case "heartbeat":
+    case "points-found":
       return;
     case "progress":
       await records.jobs.update(body.jobId, (job) =>

@@ -1,6 +1,7 @@
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import type { DiskData } from "#core/ports/disk-data.ts";
 import type { RepositoryTarget } from "#core/protocol/job.ts";
+import type { WorkerEventBody } from "#core/protocol/worker-event.ts";
 import type { DataMover } from "../data-mover/data-mover.ts";
 import type { Clock } from "../clock.ts";
 
@@ -13,6 +14,8 @@ export interface JobTools {
   readonly diskData: DiskData;
   /** @param diskCount disks that will be moved at the same time: they share its memory */
   readonly startMover: (diskCount: number) => Mover;
+  /** Tells the control plane, again and again until the queue has taken it; throws on abort. */
+  readonly sendEvent: (body: WorkerEventBody, signal: AbortSignal) => Promise<void>;
   /** Cryptographically strong bytes. */
   readonly random: (byteCount: number) => Uint8Array;
   readonly clock: Clock;

@@ -4,6 +4,7 @@ import type { Job } from "#core/protocol/job.ts";
 import type { JobResult } from "#core/protocol/worker-event.ts";
 import type { ProgressBoard } from "../progress-board.ts";
 import { runBackup } from "./backup.ts";
+import { runImport } from "./import.ts";
 import type { JobTools } from "./job-tools.ts";
 import { runRestore } from "./restore.ts";
 
@@ -19,11 +20,12 @@ export async function runJob(
       return runBackup(tools, job, board, signal);
     case "restore":
       return runRestore(tools, job, board, signal);
+    case "import":
+      return runImport(tools, job, signal);
     case "maintain":
     case "check":
     case "archive":
     case "retrieve":
-    case "import":
       throw new HoldfastError(
         "UnsupportedJob",
         `This version of the worker agent does not know jobs of kind ${job.kind}.`,

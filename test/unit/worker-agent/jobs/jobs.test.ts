@@ -27,6 +27,7 @@ beforeEach(() => {
     openStore: () => store,
     diskData: disks,
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
+    sendEvent: async () => undefined,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
   };
