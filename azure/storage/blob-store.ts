@@ -10,6 +10,7 @@ import type {
 } from "#core/ports/blob-store.ts";
 import { asListed, tierName } from "./blob-properties.ts";
 import { keepLease } from "./blob-lease.ts";
+import { uploadParts } from "./upload-parts.ts";
 import { azureCodeOf, callAzure, listAzure, readAzure, statusOf } from "../errors.ts";
 
 const NAMES_PER_PAGE = 5000;
@@ -68,6 +69,17 @@ export class AzureBlobStore implements BlobStore {
         throw error;
       }
     });
+  }
+
+  async createFromParts(
+    name: string,
+    parts: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    options: CreateOptions = {},
+  ): Promise<"created" | "exists"> {
+    if ((await this.readProperties(name, signal)) !== undefined) return "exists";
+    const blob = this.#container.getBlockBlobClient(this.#prefix + name);
+    return callAzure(`create the object ${name}`, () => uploadParts(blob, parts, signal, options));
   }
 
   async read(

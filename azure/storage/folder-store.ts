@@ -39,12 +39,31 @@ export class FolderStore implements BlobStore {
     signal: AbortSignal,
     options: CreateOptions = {},
   ): Promise<"created" | "exists"> {
+    return this.#createFrom(name, body, signal, options);
+  }
+
+  async createFromParts(
+    name: string,
+    parts: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    options: CreateOptions = {},
+  ): Promise<"created" | "exists"> {
+    if ((await this.readProperties(name, signal)) !== undefined) return "exists";
+    return this.#createFrom(name, parts, signal, options);
+  }
+
+  async #createFrom(
+    name: string,
+    content: Uint8Array | AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    options: CreateOptions,
+  ): Promise<"created" | "exists"> {
     if (options.immutableUntil !== undefined) throw noImmutability(name);
     const path = this.#pathOf(name);
     const temporary = `${path}.${randomUUID()}${TEMPORARY_SUFFIX}`;
     await mkdir(dirname(path), { recursive: true });
     try {
-      await writeFile(temporary, body, { signal, flag: "wx" });
+      await writeFile(temporary, content, { signal, flag: "wx" });
       await link(temporary, path);
       return "created";
     } catch (error) {

@@ -56,6 +56,18 @@ export interface BlobStore {
     options?: CreateOptions,
   ): Promise<"created" | "exists">;
   /**
+   * As `create`, for an object that is too large for memory: its bytes are those of the parts, one
+   * after the other. Parts (of 1 byte to 100 MiB, at most 50,000 of them) are taken as fast as they
+   * can be stored, or not at all when there is an object of that name. Nothing is created when
+   * `parts` throws.
+   */
+  createFromParts(
+    name: string,
+    parts: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    options?: CreateOptions,
+  ): Promise<"created" | "exists">;
+  /**
    * Whole object, or exactly the range. Throws `HoldfastError` code `BlobNotFound`, `BlobTooShort`,
    * `BlobArchived`.
    */

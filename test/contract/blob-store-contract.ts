@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { codeOf } from "#core/lib/errors.ts";
+import { HoldfastError, codeOf } from "#core/lib/errors.ts";
 import type { BlobStore, StoredBlob } from "#core/ports/blob-store.ts";
 
 const signal = new AbortController().signal;
@@ -10,6 +10,10 @@ async function failure(work: Promise<unknown>): Promise<string> {
     () => "no failure",
     (error: unknown) => codeOf(error),
   );
+}
+
+async function* partsOf(parts: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* parts;
 }
 
 async function listAll(store: BlobStore, prefix: string): Promise<StoredBlob[]> {
@@ -87,6 +91,42 @@ export function blobStoreContract(make: () => Promise<BlobStore>): void {
     await store.create("large", large, signal);
     expect(await store.read("empty", undefined, signal)).toHaveLength(0);
     expect(Buffer.from(await store.read("large", undefined, signal)).equals(large)).toBe(true);
+  });
+
+  it("creates a large object from parts, once, and leaves the bytes of the first", async () => {
+    const store = await make();
+    const first = Array.from({ length: 9 }, (_, part) => new Uint8Array(70_000 + part).fill(part));
+    expect(await store.createFromParts("a/big", partsOf(first), signal)).toBe("created");
+    expect(await store.createFromParts("a/big", partsOf([bytes(1)]), signal)).toBe("exists");
+    expect(await store.create("a/big", bytes(1), signal)).toBe("exists");
+    const read = Buffer.from(await store.read("a/big", undefined, signal));
+    expect(read.equals(Buffer.concat(first))).toBe(true);
+    expect(await listAll(store, "a/")).toMatchObject([{ sizeBytes: read.length }]);
+  });
+
+  it("creates nothing when the parts fail, and something at the next try", async () => {
+    const store = await make();
+    async function* failing() {
+      yield new Uint8Array(1000);
+      throw new HoldfastError("SourceLost", "no more parts");
+    }
+    expect(await failure(store.createFromParts("x", failing(), signal))).toBe("SourceLost");
+    expect(await listAll(store, "")).toEqual([]);
+    expect(await store.createFromParts("x", partsOf([bytes(1), bytes(2)]), signal)).toBe("created");
+    expect([...(await store.read("x", undefined, signal))]).toEqual([1, 2]);
+  });
+
+  it("lets exactly one of many concurrent creators from parts win, unmixed", async () => {
+    const store = await make();
+    const bodies = Array.from({ length: 4 }, (_, writer) =>
+      Array.from({ length: 3 }, () => new Uint8Array(5000).fill(writer)),
+    );
+    const outcomes = await Promise.all(
+      bodies.map((body) => store.createFromParts("one", partsOf(body), signal)),
+    );
+    expect(outcomes.filter((outcome) => outcome === "created")).toHaveLength(1);
+    const winner = Buffer.concat(bodies[outcomes.indexOf("created")] ?? []);
+    expect(Buffer.from(await store.read("one", undefined, signal)).equals(winner)).toBe(true);
   });
 
   it("stops when the signal is aborted", async () => {

@@ -22,7 +22,7 @@ export class DyingStore implements BlobStore {
     const number = this.operationCount++;
     if (number < this.#diesAt) return work();
     if (number === this.#diesAt && this.#diesAfter) await work();
-    throw new HoldfastError("Dead", "The process has died.");
+    throw dead();
   }
 
   async readCapabilities(...call: Parameters<BlobStore["readCapabilities"]>) {
@@ -30,6 +30,24 @@ export class DyingStore implements BlobStore {
   }
   async create(...call: Parameters<BlobStore["create"]>) {
     return this.#run(() => this.#store.create(...call));
+  }
+  /** One operation, at the end: what makes the parts happens before the object appears. */
+  async createFromParts(...call: Parameters<BlobStore["createFromParts"]>) {
+    const [name, parts, signal, options] = call;
+    const begin = (): number => {
+      const number = this.operationCount++;
+      if (number > this.#diesAt || (number === this.#diesAt && !this.#diesAfter)) throw dead();
+      return number;
+    };
+    let number: number | undefined;
+    async function* counted(): AsyncGenerator<Uint8Array> {
+      yield* parts;
+      number = begin();
+    }
+    const outcome = await this.#store.createFromParts(name, counted(), signal, options);
+    number ??= begin();
+    if (number === this.#diesAt) throw dead();
+    return outcome;
   }
   async read(...call: Parameters<BlobStore["read"]>) {
     return this.#run(() => this.#store.read(...call));
@@ -53,4 +71,8 @@ export class DyingStore implements BlobStore {
     await this.#run(async () => undefined);
     yield* this.#store.list(prefix, signal);
   }
+}
+
+function dead(): HoldfastError {
+  return new HoldfastError("Dead", "The process has died.");
 }

@@ -63,6 +63,18 @@ export class MemoryStore implements BlobStore {
     return "created";
   }
 
+  async createFromParts(
+    name: string,
+    parts: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    options: CreateOptions = {},
+  ): Promise<"created" | "exists"> {
+    if (this.objects.has(name)) return "exists";
+    const taken: Uint8Array[] = [];
+    for await (const part of parts) taken.push(Uint8Array.from(part));
+    return this.create(name, Buffer.concat(taken), signal, options);
+  }
+
   async read(
     name: string,
     range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined,

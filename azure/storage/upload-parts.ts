@@ -1,0 +1,76 @@
+/**
+ * Creates a blob from parts: Put Block for each, then one Put Block List that makes it appear. Blocks
+ * of an upload that died are thrown away by the service after a week
+ * (learn.microsoft.com/rest/api/storageservices/put-block-list).
+ */
+import { randomUUID } from "node:crypto";
+import type { BlockBlobClient } from "@azure/storage-blob";
+import type { CreateOptions } from "#core/ports/blob-store.ts";
+import { azureCodeOf, statusOf } from "../errors.ts";
+import { tierName } from "./blob-properties.ts";
+
+/** Parts of one blob on their way at the same time; each is in memory until it was stored. */
+const PARTS_UNDER_WAY = 4;
+
+export async function uploadParts(
+  blob: BlockBlobClient,
+  parts: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  { tier, immutableUntil }: CreateOptions,
+): Promise<"created" | "exists"> {
+  const blockIds = await stageParts(blob, parts, signal);
+  try {
+    await blob.commitBlockList(blockIds, {
+      conditions: { ifNoneMatch: "*" },
+      abortSignal: signal,
+      ...(tier === undefined ? {} : { tier: tierName(tier) }),
+      ...(immutableUntil === undefined
+        ? {}
+        : { immutabilityPolicy: { expiriesOn: immutableUntil, policyMode: "Unlocked" } }),
+    });
+    return "created";
+  } catch (error) {
+    const code = azureCodeOf(error);
+    const isThere = code === "BlobAlreadyExists" || code === "BlobArchived";
+    if (isThere || statusOf(error) === 412) return "exists";
+    // Whoever commits a list of blocks first discards everybody else's blocks of that name.
+    if (code === "InvalidBlockList" && (await blob.exists({ abortSignal: signal })))
+      return "exists";
+    throw error;
+  }
+}
+
+async function stageParts(
+  blob: BlockBlobClient,
+  parts: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<string[]> {
+  // Writers of the same name must not take each other's blocks: ids begin with what is only ours.
+  const upload = randomUUID();
+  const blockIds: string[] = [];
+  const underWay = new Set<Promise<void>>();
+  let failure: { readonly error: unknown } | undefined;
+  try {
+    for await (const part of parts) {
+      const number = String(blockIds.length).padStart(5, "0");
+      const blockId = Buffer.from(`${upload}-${number}`).toString("base64");
+      blockIds.push(blockId);
+      // A Buffer over the same bytes: the SDK sends that as it is.
+      const bytes = Buffer.from(part.buffer, part.byteOffset, part.byteLength);
+      const staging = blob
+        .stageBlock(blockId, bytes, bytes.length, { abortSignal: signal })
+        .then(() => undefined)
+        .catch((error: unknown) => {
+          failure ??= { error };
+        })
+        .finally(() => underWay.delete(staging));
+      underWay.add(staging);
+      if (underWay.size >= PARTS_UNDER_WAY) await Promise.race(underWay);
+      if (failure !== undefined) break;
+    }
+  } finally {
+    await Promise.all(underWay);
+  }
+  if (failure !== undefined) throw failure.error;
+  return blockIds;
+}
