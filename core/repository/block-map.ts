@@ -3,6 +3,7 @@
  * itself, because a point that changed little shares the leaves of the one before it.
  */
 import { codeOf } from "../lib/errors.ts";
+import type { BlobStore } from "../ports/blob-store.ts";
 import type { DiskPoint } from "./disk-points.ts";
 import { decompress } from "./codec/zstd.ts";
 import { ENCODINGS, FRAME_PURPOSES, unsealFrame } from "./format/frame.ts";
@@ -10,38 +11,38 @@ import { LEAF_BLOCKS, TAG_BYTES, damaged, objectNames, requireIntact } from "./f
 import { frameKeyOf } from "./format/keys.ts";
 import { decodeLeaf, type BlockEntry, type Leaf } from "./format/leaf.ts";
 import { decodeRoot, type LeafReference, type Root } from "./format/root.ts";
-import type { Repository } from "./repository.ts";
 import type { DataKey } from "./writer/pack-writer.ts";
 
 export function leafCountOf(shape: { readonly sizeBytes: number; readonly blockBytes: number }) {
   return Math.ceil(Math.ceil(shape.sizeBytes / shape.blockBytes) / LEAF_BLOCKS);
 }
 
+/** Where the indexes and packs of a point are read: a repository, or an archive's folder in one. */
+export interface BlockSource {
+  readonly store: Pick<BlobStore, "read">;
+}
+
 export class BlockMap {
   readonly point: DiskPoint;
   readonly root: Root;
-  readonly #repository: Repository;
+  readonly #source: BlockSource;
 
-  private constructor(repository: Repository, point: DiskPoint, root: Root) {
-    this.#repository = repository;
+  private constructor(source: BlockSource, point: DiskPoint, root: Root) {
+    this.#source = source;
     this.point = point;
     this.root = root;
   }
 
-  static async open(
-    repository: Repository,
-    point: DiskPoint,
-    signal: AbortSignal,
-  ): Promise<BlockMap> {
+  static async open(source: BlockSource, point: DiskPoint, signal: AbortSignal): Promise<BlockMap> {
     const { manifest } = point;
     const leafCount = leafCountOf(manifest);
     const reference = manifest.root;
     if (reference === null) {
       const leaves = Array.from<undefined>({ length: leafCount });
-      return new BlockMap(repository, point, { leaves, packs: new Map(), indexes: new Map() });
+      return new BlockMap(source, point, { leaves, packs: new Map(), indexes: new Map() });
     }
     const key = dataKeyAt(point, reference.keyNumber);
-    const sealed = await readPart(repository, manifest.diskId, reference, signal);
+    const sealed = await readPart(source, manifest.diskId, reference, signal);
     const objectId = Buffer.from(reference.indexId, "hex");
     const content = unsealFrame(
       frameKeyOf(key.key, objectId),
@@ -55,7 +56,7 @@ export class BlockMap {
       sealed,
     );
     const raw = decompress(content, reference.rawBytes);
-    return new BlockMap(repository, point, decodeRoot(raw, leafCount, point.dataKeys.length));
+    return new BlockMap(source, point, decodeRoot(raw, leafCount, point.dataKeys.length));
   }
 
   /** undefined: every block of the leaf is zero. */
@@ -66,7 +67,7 @@ export class BlockMap {
     requireIntact(use !== undefined, "a leaf lies in an index that the root does not list");
     const key = dataKeyAt(this.point, use.keyNumber);
     const diskId = this.point.manifest.diskId;
-    const sealed = await readPart(this.#repository, diskId, reference, signal);
+    const sealed = await readPart(this.#source, diskId, reference, signal);
     const objectId = Buffer.from(reference.indexId, "hex");
     const identity = {
       objectId,
@@ -93,7 +94,7 @@ function dataKeyAt(point: DiskPoint, keyNumber: number): DataKey {
 }
 
 async function readPart(
-  repository: Repository,
+  source: BlockSource,
   diskId: string,
   part: Pick<LeafReference, "indexId" | "offsetBytes" | "storedBytes">,
   signal: AbortSignal,
@@ -101,7 +102,7 @@ async function readPart(
   const name = objectNames.index(diskId, part.indexId);
   const range = { offsetBytes: part.offsetBytes, lengthBytes: part.storedBytes };
   try {
-    return await repository.store.read(name, range, signal);
+    return await source.store.read(name, range, signal);
   } catch (cause) {
     throw asDamage(cause, "an index is missing or cut", name);
   }

@@ -1,16 +1,17 @@
 import { assert } from "../../lib/assert.ts";
 import { HoldfastError, codeOf } from "../../lib/errors.ts";
 import type { DiskRange } from "../../ports/disk-data.ts";
-import { BlockMap, asDamage } from "../block-map.ts";
+import { BlockMap, asDamage, type BlockSource } from "../block-map.ts";
 import { inlineBlockCodec, type BlockCodec, type FrameToDecode } from "../codec/block-codec.ts";
 import { giveBack } from "../codec/give-back.ts";
-import { readReferencedDiskPoint } from "../disk-points.ts";
+import { readReferencedDiskPoint, type DiskPoint } from "../disk-points.ts";
 import { LEAF_BLOCKS, damaged, objectNames } from "../format/layout.ts";
-import type { BlockEntry, Leaf } from "../format/leaf.ts";
+import type { Leaf } from "../format/leaf.ts";
 import { frameKeyOf, hashKeyOf } from "../format/keys.ts";
 import type { DiskPointManifest, DiskPointReference } from "../format/manifests.ts";
 import type { Repository } from "../repository.ts";
 import { blockCountOf, blockLengthBytes } from "../writer/plan-runs.ts";
+import { groupByPlace, type PlacedEntry } from "./group-by-place.ts";
 import { PromiseCache } from "./promise-cache.ts";
 
 export interface DiskPointReaderOptions {
@@ -27,13 +28,6 @@ const DEFAULT_CACHE_BYTES = 32 * MIB;
 const DEFAULT_READ_AHEAD_PIECES = 2;
 /** A decoded leaf takes about 200 KiB. */
 const CACHED_LEAVES = 32;
-/** Unneeded bytes that are fetched rather than asking twice. */
-const MAX_GAP_BYTES = 64 * 1024;
-const MAX_FETCH_BYTES = 8 * MIB;
-
-interface PlacedEntry extends BlockEntry {
-  readonly block: number;
-}
 
 /**
  * Random access to the content of one committed point. Every block is verified (tag, length, keyed
@@ -42,7 +36,7 @@ interface PlacedEntry extends BlockEntry {
  */
 export class DiskPointReader {
   readonly manifest: DiskPointManifest;
-  readonly #repository: Repository;
+  readonly #source: BlockSource;
   readonly #map: BlockMap;
   readonly #codec: BlockCodec;
   readonly #leaves = new PromiseCache<Leaf | undefined>(CACHED_LEAVES);
@@ -51,8 +45,8 @@ export class DiskPointReader {
   readonly #readAheadPieces: number;
   #lastPiece = -2;
 
-  private constructor(repository: Repository, map: BlockMap, options: DiskPointReaderOptions) {
-    this.#repository = repository;
+  private constructor(source: BlockSource, map: BlockMap, options: DiskPointReaderOptions) {
+    this.#source = source;
     this.#map = map;
     this.manifest = map.point.manifest;
     this.#codec = options.codec ?? inlineBlockCodec;
@@ -70,8 +64,17 @@ export class DiskPointReader {
     options: DiskPointReaderOptions = {},
   ): Promise<DiskPointReader> {
     const point = await readReferencedDiskPoint(repository, reference, signal);
-    const map = await BlockMap.open(repository, point, signal);
-    return new DiskPointReader(repository, map, options);
+    return DiskPointReader.openIn(repository, point, signal, options);
+  }
+
+  /** As `open`, of a point whose manifest was read elsewhere. */
+  static async openIn(
+    source: BlockSource,
+    point: DiskPoint,
+    signal: AbortSignal,
+    options: DiskPointReaderOptions = {},
+  ): Promise<DiskPointReader> {
+    return new DiskPointReader(source, await BlockMap.open(source, point, signal), options);
   }
 
   get sizeBytes(): number {
@@ -126,14 +129,20 @@ export class DiskPointReader {
     return out;
   }
 
-  /** Ranges of blocks that are not zero, ascending, joined inside each leaf (256 MiB by default). */
-  async *extents(signal: AbortSignal): AsyncGenerator<DiskRange> {
+  /**
+   * Ranges of blocks that are not zero, ascending, joined inside each leaf (256 MiB by default).
+   * @param fromBytes blocks that end before it are left out
+   */
+  async *extents(signal: AbortSignal, fromBytes = 0): AsyncGenerator<DiskRange> {
     const { blockBytes, sizeBytes } = this.manifest;
-    for (let leafNumber = 0; leafNumber < this.#map.root.leaves.length; leafNumber++) {
+    const fromBlock = Math.floor(fromBytes / blockBytes);
+    const firstLeaf = Math.floor(fromBlock / LEAF_BLOCKS);
+    for (let leafNumber = firstLeaf; leafNumber < this.#map.root.leaves.length; leafNumber++) {
       if (this.#map.root.leaves[leafNumber] === undefined) continue;
       const leaf = (await this.#leaf(leafNumber, signal)) ?? [];
       let start: number | undefined;
-      for (let position = 0; position <= LEAF_BLOCKS; position++) {
+      const first = leafNumber === firstLeaf ? fromBlock % LEAF_BLOCKS : 0;
+      for (let position = first; position <= LEAF_BLOCKS; position++) {
         const isStored = leaf[position] !== undefined;
         if (isStored) start ??= position;
         if (isStored || start === undefined) continue;
@@ -221,7 +230,7 @@ export class DiskPointReader {
       hash: entry.hash,
     }));
     try {
-      const bytes = await this.#repository.store.read(name, range, signal);
+      const bytes = await this.#source.store.read(name, range, signal);
       return await this.#codec.decode({ bytes, frames }, signal);
     } catch (cause) {
       const error = asDamage(cause, "a pack is missing or cut", name);
@@ -229,28 +238,4 @@ export class DiskPointReader {
       throw damaged("blocks of a pack cannot be read", context, error);
     }
   }
-}
-
-/** Blocks that lie close together in one pack are fetched by one request. */
-function groupByPlace(entries: readonly PlacedEntry[]): PlacedEntry[][] {
-  const sorted = [...entries].sort(
-    (left, right) =>
-      (left.packId < right.packId ? -1 : left.packId > right.packId ? 1 : 0) ||
-      left.offsetBytes - right.offsetBytes,
-  );
-  const groups: PlacedEntry[][] = [];
-  for (const entry of sorted) {
-    const group = groups.at(-1);
-    const first = group?.[0];
-    const last = group?.at(-1);
-    const isNear =
-      first !== undefined &&
-      last !== undefined &&
-      first.packId === entry.packId &&
-      entry.offsetBytes - (last.offsetBytes + last.storedBytes) <= MAX_GAP_BYTES &&
-      entry.offsetBytes + entry.storedBytes - first.offsetBytes <= MAX_FETCH_BYTES;
-    if (isNear) group?.push(entry);
-    else groups.push([entry]);
-  }
-  return groups;
 }
