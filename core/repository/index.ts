@@ -14,18 +14,30 @@
 export { createRepository, openRepository } from "./repository.ts";
 export type { Repository } from "./repository.ts";
 export type { RepositorySecret } from "./format/key-slot.ts";
+export {
+  addKeySlot,
+  listKeySlots,
+  newRecoveryKey,
+  removeKeySlot,
+  rotateRepositoryKey,
+} from "./key-slots.ts";
 export { BufferPool } from "./buffer-pool.ts";
 export { decodeFrames } from "./codec/block-codec.ts";
 export { giveBack } from "./codec/give-back.ts";
 export type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./codec/block-codec.ts";
-export { defaultWriterLimits, writeDiskPoint } from "./writer/write-disk-point.ts";
+export { writeDiskPoint } from "./writer/write-disk-point.ts";
+export { defaultWriterLimits } from "./writer/write-options.ts";
 export type {
   FullReason,
   RangesToWrite,
   WriteDiskPointOptions,
   WriterLimits,
   WrittenDiskPoint,
-} from "./writer/write-disk-point.ts";
+} from "./writer/write-options.ts";
+export { DEFAULT_CARRY_FORWARD } from "./writer/plan-carry-forward.ts";
+export type { Wait } from "./writer/disk-lock.ts";
+export { expireVmPoints } from "./maintenance/expire-vm-points.ts";
+export { collectGarbage } from "./maintenance/collect-garbage.ts";
 export { readDiskPoint } from "./disk-points.ts";
 export { objectNames } from "./format/layout.ts";
 export type { DiskPointReference, DiskPointStats, VmPoint } from "./format/manifests.ts";

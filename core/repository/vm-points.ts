@@ -5,6 +5,7 @@ import { requireFeatures } from "./format/descriptor.ts";
 import { openEnvelope, sealEnvelope } from "./format/envelope.ts";
 import { ID_BYTES, damaged, objectNames, requireSafeName } from "./format/layout.ts";
 import { parseManifest, vmPointSchema, type VmPoint } from "./format/manifests.ts";
+import { createOptionsOf, requireImmutability } from "./immutability.ts";
 import type { Repository } from "./repository.ts";
 
 export interface CommitVmPointOptions {
@@ -17,6 +18,8 @@ export interface CommitVmPointOptions {
   readonly disks: VmPoint["disks"];
   readonly random: (byteCount: number) => Uint8Array;
   readonly now: () => Date;
+  /** When the point expires: nobody can delete its manifest before. Rounded up to ten days. */
+  readonly immutableUntil?: Date;
 }
 
 /**
@@ -31,6 +34,8 @@ export async function commitVmPoint(
   requireFeatures(repository.descriptor, "write");
   const { vmId, pointId } = options;
   const name = vmPointName(vmId, pointId);
+  const { store } = repository;
+  const immutability = await requireImmutability(store, options.immutableUntil, signal);
   const point: VmPoint = {
     format: 1,
     vmId,
@@ -43,7 +48,8 @@ export async function commitVmPoint(
   const objectId = options.random(ID_BYTES);
   const envelope = { kind: "vmPoint", name, objectId, document: point } as const;
   const body = sealEnvelope(repository.key, envelope);
-  if ((await repository.store.create(name, body, signal)) === "created") return point;
+  const created = await store.create(name, body, signal, createOptionsOf(immutability));
+  if (created === "created") return point;
   return readVmPoint(repository, vmId, pointId, signal);
 }
 

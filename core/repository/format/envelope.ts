@@ -14,16 +14,29 @@ import {
 } from "./layout.ts";
 import { ZERO_NONCE, manifestKeyOf, seal, unseal } from "./keys.ts";
 
-const ENVELOPE_KINDS = { diskPoint: 1, vmPoint: 2, attempt: 3 } as const;
+const ENVELOPE_KINDS = {
+  diskPoint: 1,
+  vmPoint: 2,
+  attempt: 3,
+  garbageList: 4,
+  keyRewrap: 7,
+  archive: 6,
+  retrieval: 9,
+} as const;
 export type EnvelopeKind = keyof typeof ENVELOPE_KINDS;
 
 const OBJECT_ID_AT = 16;
 const KEY_ID_AT = OBJECT_ID_AT + ID_BYTES;
 
-export interface EnvelopeKey {
+export interface SealingKey {
   /** 32 hexadecimal digits. */
   readonly repositoryKeyId: string;
   readonly repositoryKey: Uint8Array;
+}
+
+export interface EnvelopeKey extends SealingKey {
+  /** Former keys of the repository: they open what was sealed before a rotation, and seal nothing. */
+  readonly former?: readonly SealingKey[];
 }
 
 export function sealEnvelope(
@@ -48,13 +61,16 @@ export function sealEnvelope(
   return Buffer.concat([header, seal(objectKey, ZERO_NONCE, aad, compress(text))]);
 }
 
-/** The JSON document and the object's id; throws `RepositoryDamaged` for anything unexpected. */
+/**
+ * The JSON document, the object's id, and the key that sealed it (it also wraps the data keys inside).
+ * Throws `RepositoryDamaged` for anything unexpected.
+ */
 export function openEnvelope(
   key: EnvelopeKey,
   kind: EnvelopeKind,
   name: string,
   bytes: Uint8Array,
-): { readonly objectId: string; readonly document: unknown } {
+): { readonly objectId: string; readonly document: unknown; readonly sealedBy: SealingKey } {
   requireIntact(bytes.length >= HEADER_BYTES, `the manifest ${name} is too short`);
   const header = Buffer.from(bytes.subarray(0, HEADER_BYTES));
   requireIntact(
@@ -65,21 +81,21 @@ export function openEnvelope(
     header.readUInt8(8) === ENVELOPE_KINDS[kind],
     `${name} is a manifest of another kind`,
   );
-  requireIntact(
-    header.toString("hex", KEY_ID_AT, KEY_ID_AT + ID_BYTES) === key.repositoryKeyId,
-    `${name} is sealed by a repository key that is not open`,
-  );
+  const keyId = header.toString("hex", KEY_ID_AT, KEY_ID_AT + ID_BYTES);
+  const sealedBy = [key, ...(key.former ?? [])].find((each) => each.repositoryKeyId === keyId);
+  requireIntact(sealedBy !== undefined, `${name} is sealed by a repository key that is not open`);
   const rawBytes = header.readUInt32LE(12);
   requireIntact(rawBytes <= MAX_MANIFEST_BYTES, `the manifest ${name} is too large`);
   const objectId = header.subarray(OBJECT_ID_AT, KEY_ID_AT);
-  const objectKey = manifestKeyOf(key.repositoryKey, objectId);
+  const objectKey = manifestKeyOf(sealedBy.repositoryKey, objectId);
   const aad = Buffer.concat([header, Buffer.from(name)]);
   const text = decompress(
     unseal(objectKey, ZERO_NONCE, aad, bytes.subarray(HEADER_BYTES)),
     rawBytes,
   );
   try {
-    return { objectId: objectId.toString("hex"), document: JSON.parse(text.toString("utf8")) };
+    const document: unknown = JSON.parse(text.toString("utf8"));
+    return { objectId: objectId.toString("hex"), document, sealedBy };
   } catch (cause) {
     throw damaged(`the manifest ${name} holds no JSON`, {}, cause);
   }

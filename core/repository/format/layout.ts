@@ -26,6 +26,8 @@ export const LEAF_BLOCKS = 1024;
 export const DEFAULT_BLOCK_BYTES = 256 * 1024;
 export const MIN_BLOCK_BYTES = 4 * 1024;
 export const MAX_BLOCK_BYTES = 4 * 1024 * 1024;
+/** Data keys that one manifest may list; a disk gets one more with each rotation. */
+export const DATA_KEYS_MAX = 1000;
 /** Azure's largest managed disk is 64 TiB (Ultra, Premium v2); four times that still fits the map. */
 export const MAX_DISK_BYTES = 256 * 1024 ** 4;
 
@@ -38,7 +40,10 @@ export const MAX_FOOTER_BYTES = 64 * 1024 * 1024;
 const SAFE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /** Refuses what cannot be a path segment on every store (blob container, local folder). */
-export function requireSafeName(kind: "VM id" | "disk id" | "point id", name: string): string {
+export function requireSafeName(
+  kind: "VM id" | "disk id" | "point id" | "archive id" | "retrieval id",
+  name: string,
+): string {
   if (SAFE_NAME.test(name)) return name;
   throw new HoldfastError(
     "InvalidRepositoryName",
@@ -54,8 +59,14 @@ function sequenceText(sequence: number): string {
 /** Relative names of all objects; every one is written once and never changed. */
 export const objectNames = {
   descriptor: "repo.json",
+  readme: "README.txt",
+  keys: "keys/",
+  /** Held while slots are added or removed, or the repository key is rotated. */
+  keysLock: "keys/lock",
   keySlots: (keyId: string): string => `keys/${keyId}/`,
   keySlot: (keyId: string, slotId: string): string => `keys/${keyId}/${slotId}.json`,
+  /** The former keys, sealed by this one: makes it the current key. */
+  keyRewrap: (keyId: string): string => `keys/${keyId}/rewrap.manifest`,
   /** The first four bytes of a pack id are the sequence number of the point that wrote it. */
   pack: (diskId: string, packId: string): string =>
     `disks/${diskId}/packs/${packId.slice(0, 8)}/${packId}.pack`,
@@ -67,8 +78,25 @@ export const objectNames = {
   diskPoints: (diskId: string): string => `disks/${diskId}/points/`,
   diskPoint: (diskId: string, sequence: number): string =>
     `disks/${diskId}/points/${sequenceText(sequence)}.manifest`,
+  /** A storage lock: who holds it writes points of the disk, or collects its garbage. */
+  diskLock: (diskId: string): string => `disks/${diskId}/lock`,
+  packs: (diskId: string): string => `disks/${diskId}/packs/`,
+  indexes: (diskId: string): string => `disks/${diskId}/indexes/`,
+  attempts: (diskId: string): string => `disks/${diskId}/attempts/`,
+  garbageLists: (diskId: string): string => `disks/${diskId}/garbage/`,
+  garbageList: (diskId: string, number: number): string =>
+    `disks/${diskId}/garbage/${sequenceText(number)}.manifest`,
   vmPoints: (vmId: string): string => `vms/${vmId}/points/`,
   vmPoint: (vmId: string, pointId: string): string => `vms/${vmId}/points/${pointId}.manifest`,
+  archives: (vmId: string): string => `archives/${vmId}/`,
+  /** A storage lock: who holds it writes or deletes archives of the VM. */
+  archivesLock: (vmId: string): string => `archives/${vmId}/lock`,
+  /** Below it packs and indexes have the names that they would have in a repository of their own. */
+  archiveFolder: (vmId: string, archiveId: string): string => `archives/${vmId}/${archiveId}/`,
+  archive: (vmId: string, archiveId: string): string =>
+    `archives/${vmId}/${archiveId}/archive.manifest`,
+  retrievalFolder: (retrievalId: string): string => `retrievals/${retrievalId}/`,
+  retrieval: (retrievalId: string): string => `retrievals/${retrievalId}/retrieval.manifest`,
 } as const;
 
 /** The error of every decoder: stored bytes are not what the format says. */

@@ -1,6 +1,7 @@
 /** Schemas of the JSON documents inside manifests. Unknown fields are kept out, not refused. */
 import { z } from "zod";
 import {
+  DATA_KEYS_MAX,
   LEAF_BLOCKS,
   MAX_BLOCK_BYTES,
   MAX_DISK_BYTES,
@@ -50,7 +51,7 @@ export const diskPointSchema = z.object({
   kind: z.enum(["full", "incremental"]),
   parentSequence: count.nullable(),
   changeHintWrong: z.boolean(),
-  dataKeys: z.array(dataKeySchema).min(1).max(1000),
+  dataKeys: z.array(dataKeySchema).min(1).max(DATA_KEYS_MAX),
   /** null: every block of the disk is zero. */
   root: z
     .object({
@@ -73,6 +74,30 @@ export const attemptSchema = z.object({
   sequence: z.number().int().positive(),
   blockBytes: z.number().int().min(MIN_BLOCK_BYTES).max(MAX_BLOCK_BYTES),
   dataKey: dataKeySchema,
+});
+
+/** Former repository keys, in the envelope of the key that followed them. */
+export const keyRewrapSchema = z.object({
+  format: z.literal(1),
+  repositoryId: id,
+  createdAt: z.iso.datetime(),
+  /** Oldest first; the last one is the key that was current before. */
+  formerKeys: z
+    .array(z.object({ keyId: id, wrapped: base64url }))
+    .min(1)
+    .max(100),
+});
+
+/** Entries of one garbage list; more objects take more lists. */
+export const GARBAGE_LIST_OBJECTS_MAX = 50_000;
+
+/** *Tombstones*: objects of one disk that nothing needed at `markedAt`. */
+export const garbageListSchema = z.object({
+  format: z.literal(1),
+  diskId: z.string(),
+  markedAt: z.iso.datetime(),
+  /** Whole names. */
+  objects: z.array(z.string()).max(GARBAGE_LIST_OBJECTS_MAX),
 });
 
 const diskPointReferenceSchema = z.object({

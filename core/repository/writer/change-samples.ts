@@ -4,8 +4,6 @@
  */
 import { LEAF_BLOCKS } from "../format/layout.ts";
 import type { Root } from "../format/root.ts";
-import type { BlockRun } from "./plan-runs.ts";
-import type { PipelineRun } from "./run-pipeline.ts";
 
 /** Bound on the blocks that one incremental reads again. */
 const MAX_SAMPLES = 4096;
@@ -31,26 +29,4 @@ export function chooseSamples(
     chosen.add(firstBlock + (dice.readUInt32LE(sample * 8 + 4) % leafBlockCount));
   }
   return [...chosen].sort((left, right) => left - right);
-}
-
-/** Merges samples into planned runs, in ascending order; samples inside a run are dropped. */
-export async function* withSamples(
-  runs: AsyncIterable<BlockRun>,
-  samples: readonly number[],
-): AsyncGenerator<PipelineRun> {
-  let next = 0;
-  const check = (block: number): PipelineRun => ({
-    kind: "check",
-    firstBlock: block,
-    blockCount: 1,
-  });
-  for await (const run of runs) {
-    for (; next < samples.length; next++) {
-      const block = samples[next];
-      if (block === undefined || block >= run.firstBlock + run.blockCount) break;
-      if (block < run.firstBlock) yield check(block);
-    }
-    yield run;
-  }
-  for (const block of samples.slice(next)) yield check(block);
 }

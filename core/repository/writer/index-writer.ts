@@ -8,6 +8,7 @@ import { encodeLeaf, type Leaf } from "../format/leaf.ts";
 import type { DiskPointManifest } from "../format/manifests.ts";
 import { encodeRoot, type IndexUse, type LeafReference, type Root } from "../format/root.ts";
 import { encodeFooter, encodeHeader, type FooterEntry } from "../format/sealed-object.ts";
+import { createOptionsOf, type Immutability } from "../immutability.ts";
 import { newObjectId } from "./object-id.ts";
 import type { DataKey } from "./pack-writer.ts";
 
@@ -27,12 +28,13 @@ interface OpenIndex {
 }
 
 export interface IndexWriterOptions {
-  readonly store: BlobStore;
+  readonly store: Pick<BlobStore, "create">;
   readonly diskId: string;
   readonly sequence: number;
   readonly dataKey: DataKey;
   readonly keyNumber: number;
   readonly random: (byteCount: number) => Uint8Array;
+  readonly immutability: Immutability | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -58,14 +60,15 @@ export class IndexWriter {
     const index = this.#open;
     if (index === undefined) return;
     this.#open = undefined;
-    const { store, diskId, keyNumber, signal } = this.#options;
+    const { store, diskId, keyNumber, immutability, signal } = this.#options;
     const footer = encodeFooter(index.frameKey, index.id, index.footer);
     const body = Buffer.concat([...index.parts, footer]);
-    await store.create(objectNames.index(diskId, index.idText), body, signal);
+    const name = objectNames.index(diskId, index.idText);
+    await store.create(name, body, signal, createOptionsOf(immutability));
     this.indexes.set(index.idText, {
       keyNumber,
       objectBytes: body.length,
-      immutableUntilDay: 0,
+      immutableUntilDay: immutability?.untilDay ?? 0,
     });
   }
 

@@ -40,17 +40,19 @@ export class MapBuilder {
     }
   }
 
-  /** Records the size of a pack that lies in the store. */
-  addPack(packId: string, objectBytes: number): void {
+  /**
+   * Records the size of a pack that lies in the store.
+   * @param immutableUntilDay 0 = not known to be immutable
+   */
+  addPack(packId: string, objectBytes: number, immutableUntilDay = 0): void {
     const known = this.#packs.get(packId);
     if (known === undefined) {
-      this.#packs.set(packId, {
-        keyNumber: this.#keyNumber,
-        objectBytes,
-        liveBytes: 0,
-        immutableUntilDay: 0,
-      });
-    } else known.objectBytes = objectBytes;
+      const keyNumber = this.#keyNumber;
+      this.#packs.set(packId, { keyNumber, objectBytes, liveBytes: 0, immutableUntilDay });
+    } else {
+      known.objectBytes = objectBytes;
+      known.immutableUntilDay = Math.max(known.immutableUntilDay, immutableUntilDay);
+    }
   }
 
   /** Entries that a leaf starts from. */

@@ -19,6 +19,7 @@ import {
   encodeHeader,
   type FooterEntry,
 } from "../format/sealed-object.ts";
+import { createOptionsOf, type Immutability } from "../immutability.ts";
 import { newObjectId } from "./object-id.ts";
 
 export interface DataKey {
@@ -35,6 +36,7 @@ export interface PackWriterOptions {
   readonly packBytes: number;
   readonly buffers: BufferPool;
   readonly random: (byteCount: number) => Uint8Array;
+  readonly immutability: Immutability | undefined;
   readonly signal: AbortSignal;
   /** Called when a pack lies in the store. */
   readonly onStored: (packId: string, objectBytes: number) => void;
@@ -189,12 +191,13 @@ export class PackWriter {
   }
 
   async #upload(pack: OpenPack): Promise<void> {
-    const { store, diskId, signal, onStored } = this.#options;
+    const { store, diskId, immutability, signal, onStored } = this.#options;
     const footer = encodeFooter(pack.frameKey, pack.id, pack.footer);
     footer.copy(pack.buffer, pack.usedBytes);
     const body = pack.buffer.subarray(0, pack.usedBytes + footer.length);
     // "exists" can only be our own earlier try of the same request: the id has 96 random bits.
-    await store.create(objectNames.pack(diskId, pack.idText), body, signal);
+    const name = objectNames.pack(diskId, pack.idText);
+    await store.create(name, body, signal, createOptionsOf(immutability));
     onStored(pack.idText, body.length);
   }
 }

@@ -4,20 +4,12 @@
  * their frames where the content of the block is still the same. A hash match is required, so a
  * stale pack can cost time but never wrong bytes.
  */
-import { codeOf } from "../../lib/errors.ts";
 import type { BlobStore, StoredBlob } from "../../ports/blob-store.ts";
-import { frameKeyOf } from "../format/keys.ts";
 import { FRAME_PURPOSES } from "../format/frame.ts";
 import { HEADER_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { BlockEntry } from "../format/leaf.ts";
-import {
-  FOOTER_ENTRY_BYTES,
-  TRAILER_BYTES,
-  decodeFooter,
-  decodeHeader,
-  decodeTrailer,
-  type FooterEntry,
-} from "../format/sealed-object.ts";
+import { FOOTER_ENTRY_BYTES } from "../format/sealed-object.ts";
+import { openFooter, readPackFooter } from "./pack-footer.ts";
 import type { DataKey } from "./pack-writer.ts";
 
 /** About 60 MiB in memory and 256 GiB of disk; what lies beyond is stored again. */
@@ -40,15 +32,22 @@ export class PredecessorPacks {
     this.#dataKey = dataKey;
   }
 
+  /** @param disk.isTombstoned says of an object's name whether garbage collection may delete it */
   static async load(
     store: BlobStore,
-    disk: { readonly diskId: string; readonly sequence: number; readonly dataKey: DataKey },
+    disk: {
+      readonly diskId: string;
+      readonly sequence: number;
+      readonly dataKey: DataKey;
+      readonly isTombstoned: (name: string) => boolean;
+    },
     signal: AbortSignal,
   ): Promise<PredecessorPacks> {
     const packs: SalvagedPack[] = [];
     let frameCount = 0;
     for await (const blob of store.list(objectNames.packsOf(disk.diskId, disk.sequence), signal)) {
       if (frameCount >= MAX_KEPT_FRAMES) break;
+      if (disk.isTombstoned(blob.name)) continue;
       const pack = await readPack(store, blob, disk.dataKey, signal);
       if (pack === undefined) continue;
       packs.push(pack);
@@ -84,49 +83,21 @@ export class PredecessorPacks {
   }
 }
 
-function openFooter(packId: string, sealed: Uint8Array, dataKey: DataKey): FooterEntry[] {
-  const objectId = Buffer.from(packId, "hex");
-  return decodeFooter(frameKeyOf(dataKey.key, objectId), objectId, sealed);
-}
-
 async function readPack(
   store: BlobStore,
   blob: StoredBlob,
   dataKey: DataKey,
   signal: AbortSignal,
 ): Promise<SalvagedPack | undefined> {
-  const packId = /([0-9a-f]{32})\.pack$/.exec(blob.name)?.[1];
-  if (packId === undefined || blob.sizeBytes < HEADER_BYTES + TRAILER_BYTES) return undefined;
-  try {
-    const range = (offsetBytes: number, lengthBytes: number) =>
-      store.read(blob.name, { offsetBytes, lengthBytes }, signal);
-    const header = decodeHeader("pack", await range(0, HEADER_BYTES));
-    const isOurs =
-      header.objectId.toString("hex") === packId &&
-      header.dataKeyId.toString("hex") === dataKey.keyId;
-    if (!isOurs) return undefined;
-    const trailerAt = blob.sizeBytes - TRAILER_BYTES;
-    const trailer = decodeTrailer(await range(trailerAt, TRAILER_BYTES), header.objectId);
-    const footerAt = trailerAt - trailer.footerBytes;
-    if (footerAt < HEADER_BYTES) return undefined;
-    const sealedFooter = await range(footerAt, trailer.footerBytes);
-    const frames = openFooter(packId, sealedFooter, dataKey);
-    const framesBytes = frames.reduce((sum, frame) => sum + frame.storedBytes, 0);
-    if (frames.length === 0 || HEADER_BYTES + framesBytes !== footerAt) return undefined;
-    const blocks = frames.map((frame) => frame.number);
-    return {
-      packId,
-      objectBytes: blob.sizeBytes,
-      sealedFooter,
-      firstBlock: blocks.reduce((left, right) => Math.min(left, right)),
-      lastBlock: blocks.reduce((left, right) => Math.max(left, right)),
-    };
-  } catch (error) {
-    // A damaged or vanished leftover is simply not used: its blocks are stored again.
-    const code = codeOf(error);
-    if (code === "RepositoryDamaged" || code === "BlobNotFound" || code === "BlobTooShort") {
-      return undefined;
-    }
-    throw error;
-  }
+  // A damaged or vanished leftover is simply not used: its blocks are stored again.
+  const footer = await readPackFooter(store, blob, dataKey, signal);
+  if (footer === undefined) return undefined;
+  const blocks = footer.frames.map((frame) => frame.number);
+  return {
+    packId: footer.packId,
+    objectBytes: blob.sizeBytes,
+    sealedFooter: footer.sealedFooter,
+    firstBlock: blocks.reduce((left, right) => Math.min(left, right)),
+    lastBlock: blocks.reduce((left, right) => Math.max(left, right)),
+  };
 }

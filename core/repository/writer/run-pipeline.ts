@@ -3,6 +3,7 @@
  * their results reach the block map strictly in ascending order. Memory: at most `windowBytes` of
  * raw data plus its encoded form, the leaves of the runs under way, and the buffers of the pool.
  */
+import { timingSafeEqual } from "node:crypto";
 import { HoldfastError } from "../../lib/errors.ts";
 import type { DiskRange } from "../../ports/disk-data.ts";
 import type { BlockMap } from "../block-map.ts";
@@ -22,8 +23,13 @@ export interface ReadsDisk {
   read(range: DiskRange, signal: AbortSignal): Promise<Uint8Array>;
 }
 
-/** `check` = a block that should be unchanged is read and compared; nothing is stored. */
-export type PipelineRun = Omit<BlockRun, "kind"> & { readonly kind: BlockRun["kind"] | "check" };
+/**
+ * `check` = a block that should be unchanged is read and compared; nothing is stored. `carry` =
+ * unchanged blocks are read, compared and stored again, so that their old pack falls out of use.
+ */
+export type PipelineRun = Omit<BlockRun, "kind"> & {
+  readonly kind: BlockRun["kind"] | "check" | "carry";
+};
 
 /** A block that the change list called unchanged differs from the parent. */
 export class ChangeHintWrong extends Error {}
@@ -39,6 +45,8 @@ export interface PipelineOptions {
   readonly parent: BlockMap | undefined;
   /** Hashes of entries under other keys or block sizes cannot be compared. */
   readonly isComparable: (entry: BlockEntry) => boolean;
+  /** Entries in packs that the new point shall not refer to any more. */
+  readonly isCarried: (entry: BlockEntry) => boolean;
   /** Leaf of the parent; may answer undefined for a damaged one when the point does not inherit. */
   readonly readParentLeaf: (leafNumber: number) => Promise<Leaf | undefined>;
   readonly predecessor: PredecessorPacks;
@@ -172,9 +180,7 @@ export class RunPipeline {
       const blocks = Array.from({ length: run.blockCount }, (_, position) => ({
         offsetBytes: position * shape.blockBytes,
         lengthBytes: blockLengthBytes(shape, run.firstBlock + position),
-        knownHashes: this.#knownEntries(leaf, base, run.firstBlock + position).map(
-          (entry) => entry.hash,
-        ),
+        knownHashes: this.#knownEntries(leaf, base, run, position).map((entry) => entry.hash),
       }));
       const { packId, frameKey, firstFrameNumber } = reservation;
       const job = { bytes, blocks, hashKey, packId, frameKey, firstFrameNumber };
@@ -188,12 +194,20 @@ export class RunPipeline {
   }
 
   /** What may already hold this block's content: the parent's entry first, then a predecessor's. */
-  #knownEntries(leaf: LeafInWork, base: Leaf | undefined, block: number): BlockEntry[] {
+  #knownEntries(
+    leaf: LeafInWork,
+    base: Leaf | undefined,
+    run: PipelineRun,
+    position: number,
+  ): BlockEntry[] {
+    const { isComparable, isCarried } = this.#options;
+    const block = run.firstBlock + position;
     const fromParent = base?.[block % LEAF_BLOCKS];
     const salvaged = leaf.salvaged.get(block);
     const entries: BlockEntry[] = [];
-    if (fromParent !== undefined && this.#options.isComparable(fromParent))
-      entries.push(fromParent);
+    const isUsable = (entry: BlockEntry): boolean =>
+      isComparable(entry) && (run.kind === "check" || !isCarried(entry));
+    if (fromParent !== undefined && isUsable(fromParent)) entries.push(fromParent);
     if (salvaged !== undefined) entries.push(salvaged);
     return entries;
   }
@@ -208,6 +222,7 @@ export class RunPipeline {
       this.#requireUnchanged(oldest, result);
       return;
     }
+    if (oldest.run.kind === "carry") this.#requireCarried(oldest, result);
     if (this.#currentLeaf !== oldest.leaf) {
       if (this.#currentLeaf !== undefined) await this.#finishLeaf(this.#currentLeaf);
       this.#currentLeaf = oldest.leaf;
@@ -216,18 +231,18 @@ export class RunPipeline {
     const entries = oldest.leaf.entries;
     result.blocks.forEach((block, position) => {
       const number = oldest.run.firstBlock + position;
-      entries[number % LEAF_BLOCKS] = this.#apply(oldest.leaf, result, block, number, position);
+      entries[number % LEAF_BLOCKS] = this.#apply(oldest, result, block, position);
     });
     this.#options.onProgress(this.stats);
   }
 
   #apply(
-    leaf: LeafInWork,
+    { leaf, run }: RunUnderWay,
     result: RunResult,
     block: EncodedBlock,
-    number: number,
     position: number,
   ): BlockEntry | undefined {
+    const number = run.firstBlock + position;
     const lengthBytes = blockLengthBytes(this.#options.shape, number);
     const stats = this.stats;
     stats.blockCount++;
@@ -238,9 +253,10 @@ export class RunPipeline {
         return undefined;
       case "known":
         stats.unchangedBytes += lengthBytes;
-        return this.#knownEntries(leaf, result.base, number)[block.which];
+        return this.#knownEntries(leaf, result.base, run, position)[block.which];
       case "stored":
-        stats.changedBytes += lengthBytes;
+        if (run.kind === "carry") stats.unchangedBytes += lengthBytes;
+        else stats.changedBytes += lengthBytes;
         stats.storedBytes += block.storedBytes;
         return result.stored[position];
     }
@@ -252,6 +268,17 @@ export class RunPipeline {
     if (expected === undefined && found?.kind === "zero") return;
     if (expected !== undefined && found?.kind === "known" && found.which === 0) return;
     throw new ChangeHintWrong();
+  }
+
+  /** Carried blocks are a sample, too: what was read must be what the parent holds. */
+  #requireCarried({ run, leaf }: RunUnderWay, result: RunResult): void {
+    result.blocks.forEach((block, position) => {
+      const expected = result.base?.[(run.firstBlock + position) % LEAF_BLOCKS];
+      if (expected === undefined || block.kind === "zero") throw new ChangeHintWrong();
+      const known = this.#knownEntries(leaf, result.base, run, position);
+      const hash = block.kind === "stored" ? block.hash : known[block.which]?.hash;
+      if (hash === undefined || !timingSafeEqual(hash, expected.hash)) throw new ChangeHintWrong();
+    });
   }
 
   async #finishLeaf(leaf: LeafInWork): Promise<void> {

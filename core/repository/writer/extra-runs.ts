@@ -1,0 +1,53 @@
+/** Blocks that are looked at although the change list does not name them. */
+import { LEAF_BLOCKS } from "../format/layout.ts";
+import type { BlockRun } from "./plan-runs.ts";
+import type { PipelineRun } from "./run-pipeline.ts";
+
+export interface ExtraBlocks {
+  /** Ascending: read again and compared with the parent. */
+  readonly samples: readonly number[];
+  /** Ascending: read again and stored again. A block in both lists is carried. */
+  readonly carried: readonly number[];
+}
+
+/**
+ * Merges extra blocks into planned runs, in ascending order. Blocks that a run covers are left to
+ * it. Carried neighbours are joined into runs of at most `maxRunBlocks` inside one leaf.
+ */
+export async function* withExtraRuns(
+  runs: AsyncIterable<BlockRun>,
+  extra: ExtraBlocks,
+  maxRunBlocks: number,
+): AsyncGenerator<PipelineRun> {
+  const carried = new Set(extra.carried);
+  const blocks = [...new Set([...extra.samples, ...extra.carried])].sort(
+    (left, right) => left - right,
+  );
+  let next = 0;
+  /** Length of the run of carried blocks that begins with the next one. */
+  const carriedCount = (firstBlock: number): number => {
+    let count = 1;
+    for (; count < maxRunBlocks; count++) {
+      const block = firstBlock + count;
+      const isNeighbour = blocks[next + count] === block && block % LEAF_BLOCKS !== 0;
+      if (!isNeighbour || !carried.has(block)) break;
+    }
+    return count;
+  };
+  function* before(endBlock: number): Generator<PipelineRun> {
+    for (let block = blocks[next]; block !== undefined && block < endBlock; block = blocks[next]) {
+      const kind = carried.has(block) ? "carry" : "check";
+      // A planned run begins at `endBlock`: what belongs to it is not ours.
+      const blockCount = kind === "check" ? 1 : Math.min(carriedCount(block), endBlock - block);
+      next += blockCount;
+      yield { kind, firstBlock: block, blockCount };
+    }
+  }
+  for await (const run of runs) {
+    yield* before(run.firstBlock);
+    const endBlock = run.firstBlock + run.blockCount;
+    while ((blocks[next] ?? endBlock) < endBlock) next++;
+    yield run;
+  }
+  yield* before(Number.POSITIVE_INFINITY);
+}

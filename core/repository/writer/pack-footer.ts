@@ -1,0 +1,62 @@
+import { codeOf } from "../../lib/errors.ts";
+import type { BlobStore } from "../../ports/blob-store.ts";
+import { frameKeyOf } from "../format/keys.ts";
+import { HEADER_BYTES } from "../format/layout.ts";
+import {
+  TRAILER_BYTES,
+  decodeFooter,
+  decodeHeader,
+  decodeTrailer,
+  type FooterEntry,
+} from "../format/sealed-object.ts";
+import type { DataKey } from "./pack-writer.ts";
+
+export interface PackFooter {
+  readonly packId: string;
+  readonly sealedFooter: Uint8Array;
+  /** In the order in which they lie; the first begins behind the header. */
+  readonly frames: readonly FooterEntry[];
+}
+
+/**
+ * What a pack says that it holds. Undefined when it is gone, damaged, or sealed by another key: the
+ * caller can do without it.
+ */
+export async function readPackFooter(
+  store: BlobStore,
+  blob: { readonly name: string; readonly sizeBytes: number },
+  dataKey: DataKey,
+  signal: AbortSignal,
+): Promise<PackFooter | undefined> {
+  const packId = /([0-9a-f]{32})\.pack$/.exec(blob.name)?.[1];
+  if (packId === undefined || blob.sizeBytes < HEADER_BYTES + TRAILER_BYTES) return undefined;
+  try {
+    const range = (offsetBytes: number, lengthBytes: number) =>
+      store.read(blob.name, { offsetBytes, lengthBytes }, signal);
+    const header = decodeHeader("pack", await range(0, HEADER_BYTES));
+    const isOurs =
+      header.objectId.toString("hex") === packId &&
+      header.dataKeyId.toString("hex") === dataKey.keyId;
+    if (!isOurs) return undefined;
+    const trailerAt = blob.sizeBytes - TRAILER_BYTES;
+    const trailer = decodeTrailer(await range(trailerAt, TRAILER_BYTES), header.objectId);
+    const footerAt = trailerAt - trailer.footerBytes;
+    if (footerAt < HEADER_BYTES) return undefined;
+    const sealedFooter = await range(footerAt, trailer.footerBytes);
+    const frames = openFooter(packId, sealedFooter, dataKey);
+    const framesBytes = frames.reduce((sum, frame) => sum + frame.storedBytes, 0);
+    if (frames.length === 0 || HEADER_BYTES + framesBytes !== footerAt) return undefined;
+    return { packId, sealedFooter, frames };
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "RepositoryDamaged" || code === "BlobNotFound" || code === "BlobTooShort") {
+      return undefined;
+    }
+    throw error;
+  }
+}
+
+export function openFooter(packId: string, sealed: Uint8Array, dataKey: DataKey): FooterEntry[] {
+  const objectId = Buffer.from(packId, "hex");
+  return decodeFooter(frameKeyOf(dataKey.key, objectId), objectId, sealed);
+}
