@@ -1,195 +1,190 @@
 /**
- * Measures first backup, incremental (2 % of random 64 KiB writes) and restore of our engine into a
- * local folder, encrypted, beside other tools on the same bytes. Runs are interleaved; medians and
- * ratios are printed and written to bench/results/.
- *
- *   npm run bench -- [--large] [--size-mib N] [--rounds N] [--seed TEXT]
+ * Measures the data mover on a reproducible disk image beside other tools on the same bytes: first
+ * backup, incremental after 2 % of random 64 KiB writes, restore with a comparison of every byte.
+ * Runs are interleaved; medians, ratios and verdicts are printed and written to bench/results/.
  */
-import { createHash, randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { availableParallelism, cpus, tmpdir } from "node:os";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { json } from "node:stream/consumers";
 import { parseArgs } from "node:util";
-import { FolderStore } from "#azure/storage/folder-store.ts";
-import { createRepository, type DiskPointReference } from "#core/repository/index.ts";
-import { DataMover } from "#worker-agent/data-mover/data-mover.ts";
-import { CHANGE_BYTES, changeImage, makeImage } from "./disk-image.ts";
-import { FileDiskReader, FileDiskWriter } from "./file-disk.ts";
-import { folderBytes, median, timed, type Measurement } from "./measurement.ts";
-import { resticPeer, zstdPeer, type PeerRun } from "./peers.ts";
+import { prepareImages, type DiskImages } from "./disk-image.ts";
+import { holdfastTaskSchema, measureHoldfast, runHoldfast } from "./holdfast-run.ts";
+import { median, type Round } from "./measurement.ts";
+import { MEMORY_BAR_MIB, measureMemory, memoryTaskSchema, runMemory } from "./memory-run.ts";
+import { PEERS } from "./peers.ts";
+import { installPrograms } from "./programs.ts";
+import { startAzurite } from "./stores.ts";
+import { mediansOf, verdictsOf, type Medians } from "./verdicts.ts";
 
-const MIB = 1024 * 1024;
+const USAGE = `npm run bench -- [OPTION]...
+
+  --large            image of 4 GiB with 2 GiB of files (default 512 MiB with 256 MiB)
+  --size-mib N       image of another size
+  --rounds N         rounds of all tools, interleaved (default 3)
+  --peers A,B        of zstd, restic, borg, qemu-img (default all; missing ones are installed); none
+  --store KIND       repository of Holdfast: folder (default) or azurite
+  --seed TEXT        of the changes between the two images (default 1)
+  --fresh            build the images anew
+  --memory           instead: peak memory for disks of 1, 8 and 32 TiB
+`;
+
+const MIB = 2 ** 20;
 const { values } = parseArgs({
   options: {
     large: { type: "boolean", default: false },
     "size-mib": { type: "string" },
     rounds: { type: "string", default: "3" },
+    peers: { type: "string", default: Object.keys(PEERS).join(",") },
+    store: { type: "string", default: "folder" },
     seed: { type: "string", default: "1" },
+    fresh: { type: "boolean", default: false },
+    memory: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+    child: { type: "string" },
   },
 });
-const sizeBytes = Number(values["size-mib"] ?? (values.large ? 4096 : 512)) * MIB;
-const rounds = Number(values.rounds);
-const signal = new AbortController().signal;
-type Step = "first" | "incremental" | "restore";
-type Results = Map<string, Record<Step, Measurement[]>>;
 
-async function sha256(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: MIB })) hash.update(chunk);
-  return hash.digest("hex");
+interface Plan {
+  readonly sizeBytes: number;
+  readonly rounds: number;
+  readonly peers: readonly string[];
+  readonly store: "folder" | "azurite";
 }
 
-function record(results: Results, tool: string, step: Step, measurement: Measurement): void {
-  const steps = results.get(tool) ?? { first: [], incremental: [], restore: [] };
-  steps[step].push(measurement);
-  results.set(tool, steps);
+function planOf(): Plan {
+  const sizeMib = Number(values["size-mib"] ?? (values.large ? 4096 : 512));
+  const rounds = Number(values.rounds);
+  const peers = values.peers === "none" ? [] : values.peers.split(",");
+  const { store } = values;
+  const isSound =
+    Number.isInteger(sizeMib) &&
+    sizeMib >= 64 &&
+    Number.isInteger(rounds) &&
+    rounds >= 1 &&
+    peers.every((peer) => peer in PEERS);
+  if (!isSound || (store !== "folder" && store !== "azurite")) throw new Error(USAGE);
+  return { sizeBytes: sizeMib * MIB, rounds, peers, store };
 }
 
-async function benchOurs(
-  results: Results,
-  work: { folder: string; first: string; second: string; changes: number[] },
-): Promise<void> {
-  const store = join(work.folder, "repository");
-  await rm(store, { recursive: true, force: true });
-  await using mover = new DataMover();
-  const repository = await createRepository(
-    new FolderStore(store),
-    {
-      encryption: { kind: "password", password: "bench" },
-      random: (byteCount) => randomBytes(byteCount),
-      now: new Date(),
-    },
-    signal,
-  );
-  let reference: DiskPointReference | undefined;
-  const backUp = async (pointId: string, path: string, changes?: readonly number[]) => {
-    const ranges = (changes ?? []).map(
-      (offsetBytes) => ({ kind: "data", offsetBytes, lengthBytes: CHANGE_BYTES }) as const,
-    );
-    await using reader = await FileDiskReader.open(path, ranges);
-    const since = reference && changes ? { since: { parent: reference, previousSas: "" } } : {};
-    const written = await mover.backupDisk(
-      { repository, diskId: "bench", pointId, reader, ...since },
-      signal,
-    );
-    reference = written.reference;
+interface Rounds {
+  readonly byTool: Map<string, Round[]>;
+  readonly peakMemoryMib: number[];
+}
+
+async function runRounds(plan: Plan, images: DiskImages, work: string): Promise<Rounds> {
+  const byTool = new Map<string, Round[]>();
+  const peakMemoryMib: number[] = [];
+  const inOwnFolder = async (tool: string, step: (folder: string) => Promise<Round>) => {
+    const folder = join(work, tool);
+    await mkdir(folder);
+    const measured = await step(folder);
+    byTool.set(tool, [...(byTool.get(tool) ?? []), measured]);
+    await rm(folder, { recursive: true });
   };
-  const size = () => folderBytes(store);
-  record(results, "holdfast", "first", await timed(() => backUp("p1", work.first), size));
-  record(
-    results,
-    "holdfast",
-    "incremental",
-    await timed(() => backUp("p2", work.second, work.changes), size),
-  );
-  const target = join(work.folder, "restored.img");
-  const restore = async () => {
-    await using writer = await FileDiskWriter.create(target, sizeBytes);
-    if (reference === undefined) throw new Error("nothing to restore");
-    await mover.restoreDisk({ repository, reference, writer }, signal);
-  };
-  record(results, "holdfast", "restore", await timed(restore));
-  if ((await sha256(target)) !== (await sha256(work.second))) throw new Error("restore differs");
-  await rm(target);
-}
-
-async function benchPeer(results: Results, tool: string, peer: PeerRun, swap: () => Promise<void>) {
-  record(results, tool, "first", await peer.first());
-  if (peer.incremental !== undefined) {
-    await swap();
-    record(results, tool, "incremental", await peer.incremental());
+  for (let round = 1; round <= plan.rounds; round++) {
+    console.error(`Round ${round} of ${plan.rounds} ...`);
+    await inOwnFolder("holdfast", async (folder) => {
+      const { peakMemoryMib: peak, ...measured } = await roundOfHoldfast(plan, images, folder);
+      peakMemoryMib.push(peak);
+      return measured;
+    });
+    for (const peer of plan.peers) {
+      await inOwnFolder(peer, async (folder) => PEERS[peer]!.run(folder, images));
+    }
   }
-  record(results, tool, "restore", await peer.restore());
+  return { byTool, peakMemoryMib };
 }
 
-function summaryOf(results: Results) {
-  const stored = (runs: readonly Measurement[]) =>
-    median(runs.map((run) => run.storedBytes ?? Number.NaN));
-  return [...results].map(([tool, steps]) => ({
-    tool,
-    firstSeconds: median(steps.first.map(({ seconds }) => seconds)),
-    firstStoredMib: stored(steps.first) / MIB,
-    incrementalSeconds: median(steps.incremental.map(({ seconds }) => seconds)),
-    incrementalStoredMib: (stored(steps.incremental) - stored(steps.first)) / MIB,
-    restoreSeconds: median(steps.restore.map(({ seconds }) => seconds)),
-  }));
+async function roundOfHoldfast(plan: Plan, images: DiskImages, folder: string) {
+  if (plan.store === "folder") {
+    const store = { kind: "folder", path: join(folder, "repository") } as const;
+    return runHoldfast({ store, folder, images });
+  }
+  await using azurite = await startAzurite(join(folder, "azurite"));
+  return runHoldfast({ store: azurite.location, folder, images });
 }
 
-async function main(): Promise<void> {
+async function measureSpeed(plan: Plan): Promise<void> {
+  installPrograms(["mke2fs", ...plan.peers.map((peer) => PEERS[peer]!.program)]);
+  const { sizeBytes } = plan;
+  const images = await prepareImages({ sizeBytes, seed: values.seed, isFresh: values.fresh });
+  const { byTool, peakMemoryMib } = await inWorkFolder((work) => runRounds(plan, images, work));
+  const medians = new Map([...byTool].map(([tool, rounds]) => [tool, mediansOf(rounds)]));
+  const verdicts = verdictsOf(medians);
+  const { changes, contentBytes } = images;
+  const sizeMib = sizeBytes / MIB;
+  await writeReport(`${sizeMib}-mib${plan.store === "azurite" ? "-azurite" : ""}`, {
+    image: {
+      sizeMib,
+      contentMib: Math.round(contentBytes / MIB),
+      seed: values.seed,
+      changedMib: Math.round(changes.length / 16),
+    },
+    repository: plan.store,
+    rounds: plan.rounds,
+    verdicts,
+    peakMemoryMib: median(peakMemoryMib),
+    medians: Object.fromEntries(medians),
+    runs: Object.fromEntries(byTool),
+  });
+  console.table(Object.fromEntries([...medians].map(([tool, steps]) => [tool, rowOf(steps)])));
+  console.table(Object.fromEntries(verdicts.map(({ name, ...verdict }) => [name, verdict])));
+  console.log(`Peak memory of the Holdfast process: ${median(peakMemoryMib)} MiB.`);
+}
+
+function rowOf({ first, incremental, restore }: Medians) {
+  const shown = (value: number) => (Number.isNaN(value) ? "" : Number(value.toFixed(2)));
+  return {
+    "first s": shown(first.seconds),
+    "first MiB": shown(first.storedMib),
+    "incremental s": shown(incremental.seconds),
+    "incremental MiB": shown(incremental.storedMib),
+    "restore s": shown(restore.seconds),
+  };
+}
+
+async function measureMemoryPeaks(): Promise<void> {
+  const peaks = await inWorkFolder(runMemory);
+  await writeReport("memory", { barMib: MEMORY_BAR_MIB, peaks });
+  console.table(peaks);
+  const highest = Math.max(...peaks.map(({ restoreMib }) => restoreMib));
+  const verdict = highest < MEMORY_BAR_MIB ? "met" : "missed";
+  console.log(`Peak memory ${highest} MiB; bar ${MEMORY_BAR_MIB} MiB: ${verdict}.`);
+}
+
+async function inWorkFolder<Result>(work: (folder: string) => Promise<Result>): Promise<Result> {
   const folder = await mkdtemp(join(tmpdir(), "holdfast-bench-"));
   try {
-    const first = join(folder, "first.img");
-    const second = join(folder, "second.img");
-    const shown = join(folder, "image.img");
-    const contentBytes = await makeImage(folder, first, sizeBytes);
-    await copyFile(first, second);
-    const changes = await changeImage(second, sizeBytes, { share: 0.02, seed: values.seed });
-    const results: Results = new Map();
-    const missing: string[] = [];
-    for (let round = 0; round < rounds; round++) {
-      await benchOurs(results, { folder, first, second, changes });
-      for (const [tool, makePeer] of [
-        ["zstd -3", zstdPeer],
-        ["restic", resticPeer],
-      ] as const) {
-        const own = join(folder, `peer-${tool.replace(/\W/g, "")}`);
-        await mkdir(own);
-        await copyFile(first, shown);
-        const peer = makePeer(own, shown);
-        if (peer === "not installed") {
-          if (round === 0) missing.push(tool);
-        } else await benchPeer(results, tool, peer, () => copyFile(second, shown));
-        await rm(own, { recursive: true });
-      }
-    }
-    const report = {
-      measuredAt: new Date().toISOString(),
-      image: {
-        sizeMib: sizeBytes / MIB,
-        contentMib: Math.round(contentBytes / MIB),
-        seed: values.seed,
-        changedMib: (changes.length * CHANGE_BYTES) / MIB,
-      },
-      machine: {
-        cpu: cpus()[0]?.model ?? "unknown",
-        cores: availableParallelism(),
-        node: process.version,
-      },
-      rounds,
-      notInstalled: missing,
-      peakRssMib: Math.round(process.resourceUsage().maxRSS / 1024),
-      medians: summaryOf(results),
-    };
-    const target = join(import.meta.dirname, "results", `${sizeBytes / MIB}-mib.json`);
-    await mkdir(join(import.meta.dirname, "results"), { recursive: true });
-    await writeFile(
-      target,
-      `${JSON.stringify(report, (_, value: unknown) => (Number.isNaN(value) ? null : value), 2)}\n`,
-    );
-    print(report.medians, missing, report.peakRssMib);
+    return await work(folder);
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-function print(
-  medians: ReturnType<typeof summaryOf>,
-  missing: readonly string[],
-  peakRssMib: number,
-) {
-  console.table(medians);
-  const ours = medians.find(({ tool }) => tool === "holdfast");
-  for (const peer of medians) {
-    if (ours === undefined || peer.tool === "holdfast") continue;
-    const ratio = (left: number, right: number) => (left / right).toFixed(2);
-    console.log(
-      `${peer.tool} / holdfast: first ${ratio(peer.firstSeconds, ours.firstSeconds)} of the time, ` +
-        `restore ${ratio(peer.restoreSeconds, ours.restoreSeconds)}, stored ${ratio(peer.firstStoredMib, ours.firstStoredMib)}`,
-    );
-  }
-  if (missing.length > 0) console.log(`Not installed, so not compared: ${missing.join(", ")}.`);
-  console.log(`Peak memory of this process: ${peakRssMib} MiB.`);
+async function writeReport(name: string, report: object): Promise<void> {
+  const machine = {
+    cpu: cpus()[0]?.model ?? "unknown",
+    cores: availableParallelism(),
+    node: process.version,
+  };
+  const folder = join(import.meta.dirname, "results");
+  await mkdir(folder, { recursive: true });
+  const whole = { measuredAt: new Date().toISOString(), machine, ...report };
+  await writeFile(join(folder, `${name}.json`), `${JSON.stringify(whole, undefined, 2)}\n`);
 }
 
-await main();
+/** A measurement that runs in a process of its own: task on standard input, answer on output. */
+async function runChild(name: string): Promise<void> {
+  const task = await json(process.stdin);
+  const answer =
+    name === "memory"
+      ? await measureMemory(memoryTaskSchema.parse(task))
+      : await measureHoldfast(holdfastTaskSchema.parse(task));
+  process.stdout.write(JSON.stringify(answer));
+}
+
+if (values.help) console.log(USAGE);
+else if (values.child !== undefined) await runChild(values.child);
+else if (values.memory) await measureMemoryPeaks();
+else await measureSpeed(planOf());

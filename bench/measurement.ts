@@ -1,20 +1,36 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { run } from "./programs.ts";
+
+export const STEPS = ["first", "incremental", "restore"] as const;
+export type Step = (typeof STEPS)[number];
 
 export interface Measurement {
   readonly seconds: number;
-  /** Bytes stored after the run, where that means something. */
+  /** Bytes in the repository after the step. */
   readonly storedBytes?: number;
 }
 
+/** One round of one tool; a tool without incrementals leaves that step out. */
+export type Round = Partial<Record<Step, Measurement>>;
+
+/** `input` = file that the step reads; what was just written is in memory anyway. */
 export async function timed(
-  work: () => Promise<unknown>,
+  input: string | undefined,
+  work: () => unknown,
   storedBytes?: () => Promise<number>,
 ): Promise<Measurement> {
+  settle(input);
   const start = performance.now();
   await work();
   const seconds = (performance.now() - start) / 1000;
   return storedBytes === undefined ? { seconds } : { seconds, storedBytes: await storedBytes() };
+}
+
+/** A quiet disk and the input in memory: no step pays for the dirty pages of the one before it. */
+export function settle(input: string | undefined): void {
+  run("sync", []);
+  if (input !== undefined) run("sh", ["-c", 'cat "$0" > /dev/null', input]);
 }
 
 export async function folderBytes(path: string): Promise<number> {
