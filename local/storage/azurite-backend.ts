@@ -6,14 +6,14 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { z } from "zod";
 import { deleteAccountData } from "./account-data.ts";
+import { accountsSchema, type Account, type AzuriteSettings } from "./azurite-messages.ts";
 import { AzuriteProcess, type AzuriteOptions } from "./azurite-process.ts";
-import type { StorageBackend, StorageEndpoints } from "./storage-backend.ts";
+import type { ProtectionChange, StorageBackend, StorageEndpoints } from "./storage-backend.ts";
 
 const keySizeBytes = 64;
-const accountsSchema = z.array(z.object({ name: z.string(), key: z.string() }));
-type Accounts = z.infer<typeof accountsSchema>;
+/** Hours in Azure; here long enough to be seen waiting, and short enough to be waited for. */
+const rehydrationSeconds = { standard: 30, high: 5 };
 
 export interface AzuriteBackendOptions {
   /** Accounts and data; survives a restart. */
@@ -26,13 +26,14 @@ export interface AzuriteBackendOptions {
 export class AzuriteBackend implements StorageBackend {
   readonly #options: AzuriteBackendOptions;
   readonly #azurite: AzuriteProcess;
-  readonly #accounts: Map<string, string>;
+  readonly #accounts: Map<string, Account>;
+  #clockAheadMs = 0;
   #change: Promise<void> = Promise.resolve();
 
-  private constructor(options: AzuriteBackendOptions, azurite: AzuriteProcess, known: Accounts) {
+  private constructor(options: AzuriteBackendOptions, azurite: AzuriteProcess, known: Account[]) {
     this.#options = options;
     this.#azurite = azurite;
-    this.#accounts = new Map(known.map(({ name, key }) => [name, key]));
+    this.#accounts = new Map(known.map((account) => [account.name, account]));
   }
 
   static async start(options: AzuriteBackendOptions): Promise<AzuriteBackend> {
@@ -43,7 +44,7 @@ export class AzuriteBackend implements StorageBackend {
       logFile: options.logFile,
       ports: options.ports,
       tls: options.tls,
-      accounts,
+      settings: { accounts, clockAheadMs: 0, rehydrationSeconds },
     });
     return new AzuriteBackend(options, azurite, accounts);
   }
@@ -55,9 +56,10 @@ export class AzuriteBackend implements StorageBackend {
   async createAccount(name: string): Promise<{ key: string }> {
     return this.#serially(async () => {
       const existing = this.#accounts.get(name);
-      if (existing !== undefined) return { key: existing };
+      if (existing !== undefined) return { key: existing.key };
       const key = randomBytes(keySizeBytes).toString("base64");
-      this.#accounts.set(name, key);
+      const protection = { versioning: false, immutableStorage: false, immutableContainers: [] };
+      this.#accounts.set(name, { name, key, protection });
       await this.#publish();
       return { key };
     });
@@ -65,12 +67,45 @@ export class AzuriteBackend implements StorageBackend {
 
   async deleteAccount(name: string): Promise<void> {
     await this.#serially(async () => {
-      const key = this.#accounts.get(name);
-      if (key === undefined) return;
-      await deleteAccountData({ name, key }, this.endpoints(name));
+      const account = this.#accounts.get(name);
+      if (account === undefined) return;
+      await deleteAccountData(account, this.endpoints(name));
       this.#accounts.delete(name);
       await this.#publish();
     });
+  }
+
+  async protectAccount(name: string, change: ProtectionChange): Promise<void> {
+    await this.#serially(async () => {
+      const account = this.#accounts.get(name);
+      if (account === undefined) throw new Error(`There is no storage account ${name}.`);
+      const { versioning, immutableStorage, immutableContainers } = account.protection;
+      const { immutableContainer, mutableContainer } = change;
+      const others = immutableContainers.filter(
+        (container) => container !== immutableContainer && container !== mutableContainer,
+      );
+      const protection = {
+        versioning: change.versioning ?? versioning,
+        immutableStorage: change.immutableStorage ?? immutableStorage,
+        immutableContainers:
+          immutableContainer === undefined ? others : [...others, immutableContainer],
+      };
+      this.#accounts.set(name, { ...account, protection });
+      await this.#publish();
+    });
+  }
+
+  /** Moves the blob service's clock ahead: policies end and rehydrations finish. Leases do not. */
+  async passTime(seconds: number): Promise<void> {
+    await this.#serially(async () => {
+      this.#clockAheadMs += seconds * 1000;
+      await this.#azurite.setSettings(this.#settings());
+    });
+  }
+
+  /** The next `requestCount` requests to the account's blobs are answered 503 `ServerBusy`. */
+  async makeBusy(name: string, requestCount: number): Promise<void> {
+    await this.#azurite.makeBusy(name, requestCount);
   }
 
   endpoints(name: string): StorageEndpoints {
@@ -86,7 +121,7 @@ export class AzuriteBackend implements StorageBackend {
   /** As the Functions host's own storage setting takes it. */
   connectionString(name: string): string {
     const { blob, queue, table } = this.endpoints(name);
-    const key = this.#accounts.get(name);
+    const key = this.#accounts.get(name)?.key;
     return (
       `DefaultEndpointsProtocol=https;AccountName=${name};AccountKey=${key};` +
       `BlobEndpoint=${blob};QueueEndpoint=${queue};TableEndpoint=${table};`
@@ -99,9 +134,14 @@ export class AzuriteBackend implements StorageBackend {
   }
 
   async #publish(): Promise<void> {
-    const accounts = [...this.#accounts].map(([name, key]) => ({ name, key }));
-    await writeAccounts(this.#options.stateDirectory, accounts);
-    await this.#azurite.setAccounts(accounts);
+    const settings = this.#settings();
+    await writeAccounts(this.#options.stateDirectory, settings.accounts);
+    await this.#azurite.setSettings(settings);
+  }
+
+  #settings(): AzuriteSettings {
+    const accounts = [...this.#accounts.values()];
+    return { accounts, clockAheadMs: this.#clockAheadMs, rehydrationSeconds };
   }
 
   #serially<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -114,7 +154,7 @@ export class AzuriteBackend implements StorageBackend {
   }
 }
 
-async function readAccounts(stateDirectory: string): Promise<Accounts> {
+async function readAccounts(stateDirectory: string): Promise<Account[]> {
   try {
     return accountsSchema.parse(
       JSON.parse(await readFile(join(stateDirectory, "accounts.json"), "utf8")),
@@ -125,7 +165,7 @@ async function readAccounts(stateDirectory: string): Promise<Accounts> {
   }
 }
 
-async function writeAccounts(stateDirectory: string, accounts: Accounts): Promise<void> {
+async function writeAccounts(stateDirectory: string, accounts: Account[]): Promise<void> {
   const file = join(stateDirectory, "accounts.json");
   await writeFile(`${file}.new`, JSON.stringify(accounts), { mode: 0o600 });
   await rename(`${file}.new`, file);

@@ -1,16 +1,47 @@
 import { z } from "zod";
 
 /** What goes between the stack and its Azurite process. */
-export const accountListSchema = z.object({
-  kind: z.literal("accounts"),
-  revision: z.number().int(),
-  /** `key`: base64. */
-  accounts: z.array(z.object({ name: z.string(), key: z.string() })),
+const accountSchema = z.object({
+  name: z.string(),
+  /** Base64. */
+  key: z.string(),
+  protection: z
+    .object({
+      versioning: z.boolean(),
+      immutableStorage: z.boolean(),
+      immutableContainers: z.array(z.string()),
+    })
+    .default({ versioning: false, immutableStorage: false, immutableContainers: [] }),
 });
-export type AccountList = z.infer<typeof accountListSchema>;
+/** Also the form in which accounts are kept. */
+export const accountsSchema = z.array(accountSchema);
+export type Account = z.infer<typeof accountSchema>;
+
+export const azuriteSettingsSchema = z.object({
+  accounts: accountsSchema,
+  /** How far the local Azure's clock is ahead of the machine's. */
+  clockAheadMs: z.number().int(),
+  rehydrationSeconds: z.object({ standard: z.number(), high: z.number() }),
+});
+export type AzuriteSettings = z.infer<typeof azuriteSettingsSchema>;
+
+export const azuriteOrderSchema = z.discriminatedUnion("kind", [
+  z.object({
+    kind: z.literal("settings"),
+    revision: z.number().int(),
+    settings: azuriteSettingsSchema,
+  }),
+  z.object({
+    kind: z.literal("busy"),
+    revision: z.number().int(),
+    account: z.string(),
+    requestCount: z.number().int(),
+  }),
+]);
+export type AzuriteOrder = z.infer<typeof azuriteOrderSchema>;
 
 export const azuriteReportSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("ready") }),
-  z.object({ kind: z.literal("accounts-taken"), revision: z.number().int() }),
+  z.object({ kind: z.literal("taken"), revision: z.number().int() }),
 ]);
 export type AzuriteReport = z.infer<typeof azuriteReportSchema>;

@@ -3,7 +3,12 @@ import { once } from "node:events";
 import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { azuriteReportSchema, type AccountList, type AzuriteReport } from "./azurite-messages.ts";
+import {
+  azuriteReportSchema,
+  type AzuriteOrder,
+  type AzuriteReport,
+  type AzuriteSettings,
+} from "./azurite-messages.ts";
 
 export interface AzuriteOptions {
   /** Azurite's data; created when missing. */
@@ -13,7 +18,7 @@ export interface AzuriteOptions {
   /** PEM files; one certificate for all three services. */
   readonly tls: { readonly certificateFile: string; readonly keyFile: string };
   /** What the first request may use already. */
-  readonly accounts: AccountList["accounts"];
+  readonly settings: AzuriteSettings;
 }
 
 const startTimeoutMs = 60_000;
@@ -47,7 +52,7 @@ export class AzuriteProcess {
       });
       const started = new AzuriteProcess(child, options.logFile);
       const ready = started.#next((report) => report.kind === "ready");
-      await Promise.all([ready, started.setAccounts(options.accounts)]);
+      await Promise.all([ready, started.setSettings(options.settings)]);
       return started;
     } finally {
       await log.close();
@@ -58,15 +63,14 @@ export class AzuriteProcess {
     return this.#child.pid;
   }
 
-  /** The accounts from now on; resolves when requests see them. */
-  async setAccounts(accounts: AccountList["accounts"]): Promise<void> {
-    const revision = ++this.#revision;
-    const taken = this.#next(
-      (report) => report.kind === "accounts-taken" && report.revision === revision,
-    );
-    const list: AccountList = { kind: "accounts", revision, accounts };
-    this.#child.send(list);
-    await taken;
+  /** What holds from now on; resolves when requests see it. */
+  async setSettings(settings: AzuriteSettings): Promise<void> {
+    await this.#order((revision) => ({ kind: "settings", revision, settings }));
+  }
+
+  /** The next `requestCount` requests to the account's blobs are answered 503 `ServerBusy`. */
+  async makeBusy(account: string, requestCount: number): Promise<void> {
+    await this.#order((revision) => ({ kind: "busy", revision, account, requestCount }));
   }
 
   /** Saves and ends. Never SIGKILL: Azurite would lose what it has acknowledged in its last 5 s. */
@@ -75,6 +79,13 @@ export class AzuriteProcess {
       this.#child.kill("SIGTERM");
     }
     await this.#exited;
+  }
+
+  async #order(make: (revision: number) => AzuriteOrder): Promise<void> {
+    const revision = ++this.#revision;
+    const taken = this.#next((report) => report.kind === "taken" && report.revision === revision);
+    this.#child.send(make(revision));
+    await taken;
   }
 
   async #next(isWanted: (report: AzuriteReport) => boolean): Promise<void> {

@@ -4,10 +4,19 @@
  * Azurite knows the accounts that its environment names, and looks again once a minute. A storage
  * account of the simulated Azure is made by a request and used at once, so this program answers the
  * question "which account?" itself, from the list that its parent sends. Azurite's own well-known
- * account does not exist here. Everything else is Azurite as it is, with its own command line.
+ * account does not exist here. What Azurite's blob service lacks stands in `front/`. Everything else
+ * is Azurite as it is, with its own command line.
  */
 import { createRequire } from "node:module";
-import { accountListSchema, type AzuriteReport } from "./azurite-messages.ts";
+import {
+  azuriteOrderSchema,
+  type Account,
+  type AzuriteReport,
+  type AzuriteSettings,
+} from "./azurite-messages.ts";
+import type { BlobHandler, MetadataStore } from "./front/azurite-types.ts";
+import { installFront } from "./front/blob-front.ts";
+import { RequestGate } from "./front/request-gate.ts";
 
 const serviceCount = 3;
 
@@ -29,19 +38,37 @@ const serverBase: AzuriteClass<
   Record<"start" | "close", (this: unknown) => Promise<void>>
 > = require("azurite/dist/src/common/ServerBase.js");
 
-let accounts: ReadonlyMap<string, AccountKeys> = new Map();
+const metadataStore: AzuriteClass<MetadataStore> = require("azurite/dist/src/blob/persistence/LokiBlobMetadataStore.js");
+const blobHandler: AzuriteClass<BlobHandler> = require("azurite/dist/src/blob/handlers/BlobHandler.js");
+const listenerFactory: AzuriteClass<{
+  createRequestListener: (this: unknown) => Parameters<RequestGate["before"]>[0];
+}> = require("azurite/dist/src/blob/BlobRequestListenerFactory.js");
+
+const gate = new RequestGate();
+const unprotected = { versioning: false, immutableStorage: false, immutableContainers: [] };
+let accounts: ReadonlyMap<string, Account & AccountKeys> = new Map();
+let settings: Omit<AzuriteSettings, "accounts"> = {
+  clockAheadMs: 0,
+  rehydrationSeconds: { standard: 0, high: 0 },
+};
 
 function report(message: AzuriteReport): void {
   process.send?.(message);
 }
 
-function takeAccounts(message: unknown): void {
-  const list = accountListSchema.safeParse(message);
-  if (!list.success) return;
+function takeOrder(message: unknown): void {
+  const order = azuriteOrderSchema.safeParse(message).data;
+  if (order === undefined) return;
+  if (order.kind === "busy") gate.makeBusy(order.account, order.requestCount);
+  else takeSettings(order.settings);
+  report({ kind: "taken", revision: order.revision });
+}
+
+function takeSettings({ accounts: list, ...others }: AzuriteSettings): void {
+  settings = others;
   accounts = new Map(
-    list.data.accounts.map(({ name, key }) => [name, { name, key1: Buffer.from(key, "base64") }]),
+    list.map((account) => [account.name, { ...account, key1: Buffer.from(account.key, "base64") }]),
   );
-  report({ kind: "accounts-taken", revision: list.data.revision });
 }
 
 /** The method, followed by an action when it has succeeded on all services. */
@@ -59,7 +86,21 @@ const { prototype } = serverBase.default;
 prototype.start = thenAfterAll(prototype.start, () => report({ kind: "ready" }));
 // All is saved then; a client's open connection must not keep the process.
 prototype.close = thenAfterAll(prototype.close, () => setImmediate(() => process.exit(0)));
-process.on("message", takeAccounts);
+const { prototype: listeners } = listenerFactory.default;
+const { createRequestListener } = listeners;
+listeners.createRequestListener = function createGatedListener() {
+  return gate.before(createRequestListener.call(this));
+};
+installFront(
+  {
+    protectionOf: (account) => accounts.get(account)?.protection ?? unprotected,
+    now: () => Date.now() + settings.clockAheadMs,
+    rehydrationSeconds: (priority) =>
+      priority === "High" ? settings.rehydrationSeconds.high : settings.rehydrationSeconds.standard,
+  },
+  { store: metadataStore.default.prototype, blobHandler: blobHandler.default.prototype },
+);
+process.on("message", takeOrder);
 // A parent that was killed leaves no Azurite behind: its SIGTERM handler saves and ends.
 process.on("disconnect", () => process.kill(process.pid, "SIGTERM"));
 // Listening for messages would keep the process alive after its servers have closed.

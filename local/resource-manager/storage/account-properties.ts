@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { ArmError } from "../arm-error.ts";
-import type { JsonObject } from "../json.ts";
+import { objectAt, type JsonObject } from "../json.ts";
 
 const onOff = z.enum(["Enabled", "Disabled"]);
 
@@ -15,6 +15,7 @@ const settableSchema = z.looseObject({
   publicNetworkAccess: z.enum(["Enabled", "Disabled", "SecuredByPerimeter"]).optional(),
   supportsHttpsTrafficOnly: z.boolean().optional(),
   isHnsEnabled: z.boolean().optional(),
+  immutableStorageWithVersioning: z.looseObject({ enabled: z.boolean() }).optional(),
   networkAcls: z
     .looseObject({
       defaultAction: z.enum(["Allow", "Deny"]),
@@ -64,6 +65,25 @@ export function checkProperties(properties: JsonObject): void {
     "InvalidRequestPropertyValue",
     `The value of property '${path}' is invalid: ${issue?.message ?? ""}.`,
     { target: `properties.${path}` },
+  );
+}
+
+/** Whether version-level immutability is switched on in a resource's properties. */
+export function hasImmutableStorage(properties: JsonObject): boolean {
+  return objectAt(properties, "immutableStorageWithVersioning")["enabled"] === true;
+}
+
+/**
+ * Throws for a change of an account's immutability: it is decided when the account is made
+ * (learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies; code assumed).
+ */
+export function checkImmutableStorageKept(before: JsonObject, after: JsonObject): void {
+  if (hasImmutableStorage(before) === hasImmutableStorage(after)) return;
+  throw new ArmError(
+    409,
+    "PropertyChangeNotAllowed",
+    "Immutable storage with versioning of an account is set when the account is created.",
+    { target: "properties.immutableStorageWithVersioning" },
   );
 }
 

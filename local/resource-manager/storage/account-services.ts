@@ -5,8 +5,10 @@
  */
 import { ArmError } from "../arm-error.ts";
 import { isJsonObject, mergePatch, objectAt, type JsonObject } from "../json.ts";
-import type { RequestContext, ResourceType, WriteOutcome } from "../provider.ts";
-import { storageVersions } from "./storage-accounts.ts";
+import type { RequestContext, Resource, ResourceType, WriteOutcome } from "../provider.ts";
+import { hasImmutableStorage } from "./account-properties.ts";
+import { accountType, storageVersions } from "./storage-accounts.ts";
+import type { StorageBackend } from "../../storage/storage-backend.ts";
 
 /** Makes and removes what a management request asks for, in the account's real data plane. */
 export interface StorageEntities {
@@ -24,20 +26,15 @@ const containerName = /^(\$root|\$web|\$logs|[a-z0-9](?!.*--)[a-z0-9-]{1,61}[a-z
 const tableName = /^[A-Za-z][A-Za-z0-9]{2,62}$/;
 
 /** Types of the services and of what they hold. */
-export function accountServices(entities: StorageEntities): readonly ResourceType[] {
+export function accountServices(
+  entities: StorageEntities,
+  backend: StorageBackend,
+): readonly ResourceType[] {
   return [
-    service("blobServices", {
-      cors: { corsRules: [] },
-      deleteRetentionPolicy: { enabled: false },
-      isVersioningEnabled: false,
-    }),
+    blobService(backend),
     service("queueServices", { cors: { corsRules: [] } }),
     service("tableServices", { cors: { corsRules: [] } }),
-    entity(entities, {
-      type: "blobServices/containers",
-      kind: "container",
-      namePattern: containerName,
-    }),
+    containers(entities, backend),
     entity(entities, { type: "queueServices/queues", kind: "queue", namePattern: containerName }),
     entity(entities, { type: "tableServices/tables", kind: "table", namePattern: tableName }),
     managementPolicies,
@@ -71,6 +68,101 @@ const managementPolicies: ResourceType = {
   remove: () => ({ kind: "deleted" }),
 };
 
+const blobServiceDefaults: JsonObject = {
+  cors: { corsRules: [] },
+  deleteRetentionPolicy: { enabled: false },
+  isVersioningEnabled: false,
+};
+
+/** Versions are switched on here, for all containers of the account. */
+function blobService(backend: StorageBackend): ResourceType {
+  const plain = service("blobServices", blobServiceDefaults);
+  return {
+    ...plain,
+    implicit: (request) => {
+      if (request.parsedId.names[1]?.toLowerCase() !== "default") return undefined;
+      return { properties: { ...blobServiceDefaults, isVersioningEnabled: isVersioned(request) } };
+    },
+    put: async (request) => {
+      const properties = { ...blobServiceDefaults, ...objectAt(request.body, "properties") };
+      const versioning = properties["isVersioningEnabled"] === true;
+      if (!versioning && hasImmutableContainers(request)) {
+        throw new ArmError(
+          409,
+          "PropertyChangeNotAllowed",
+          "Versioning cannot be switched off in an account with immutable storage.",
+          { target: "properties.isVersioningEnabled" },
+        );
+      }
+      await backend.protectAccount(request.parsedId.names[0] ?? "", { versioning });
+      return { kind: "stored", content: { body: { properties } } };
+    },
+  };
+}
+
+/**
+ * Version-level immutability of a container needs versioning, is set when the container is made (or
+ * by a migration, which is not simulated) and stays
+ * (learn.microsoft.com/azure/storage/blobs/immutable-policy-configure-version-scope; codes assumed).
+ */
+function containers(entities: StorageEntities, backend: StorageBackend): ResourceType {
+  const plain = entity(entities, {
+    type: "blobServices/containers",
+    kind: "container",
+    namePattern: containerName,
+  });
+  return {
+    ...plain,
+    put: async (request) => {
+      const wants = hasImmutableStorage(objectAt(request.body, "properties"));
+      const had =
+        request.existing === undefined
+          ? wants
+          : hasImmutableStorage(objectAt(request.existing.body, "properties"));
+      if (wants && (!had || !isVersioned(request))) throw immutabilityRefusal(had);
+      const [account = "", , name = ""] = request.parsedId.names;
+      if (wants) await backend.protectAccount(account, { immutableContainer: name });
+      return plain.put(request);
+    },
+    remove: async (request) => {
+      const outcome = await plain.remove(request);
+      const [account = "", , name = ""] = request.parsedId.names;
+      await backend.protectAccount(account, { mutableContainer: name });
+      return outcome;
+    },
+  };
+}
+
+function immutabilityRefusal(isNew: boolean): ArmError {
+  const reason = isNew
+    ? "Immutable storage with versioning of a container needs versioning of the account."
+    : "A container that exists gets immutable storage with versioning by a migration only.";
+  const target = "properties.immutableStorageWithVersioning";
+  return new ArmError(409, "PropertyChangeNotAllowed", reason, { target });
+}
+
+function accountOf({ resources, parsedId, id }: RequestContext): Resource | undefined {
+  const name = parsedId.names[0]?.toLowerCase();
+  const group = id.toLowerCase().split("/providers/")[0] ?? "";
+  return resources.list(accountType, group).find((account) => account.name.toLowerCase() === name);
+}
+
+function isVersioned(request: RequestContext): boolean {
+  const account = accountOf(request);
+  if (account === undefined) return false;
+  if (hasImmutableStorage(objectAt(account.body, "properties"))) return true;
+  const stored = request.resources.get(`${account.id}/blobServices/default`);
+  return objectAt(stored?.body ?? {}, "properties")["isVersioningEnabled"] === true;
+}
+
+function hasImmutableContainers(request: RequestContext): boolean {
+  const account = accountOf(request);
+  if (account === undefined) return false;
+  return [account, ...request.resources.descendants(account.id)].some(({ body }) =>
+    hasImmutableStorage(objectAt(body, "properties")),
+  );
+}
+
 function service(name: string, defaults: JsonObject): ResourceType {
   return {
     type: `storageAccounts/${name}`,
@@ -91,7 +183,7 @@ function service(name: string, defaults: JsonObject): ResourceType {
 function entity(
   entities: StorageEntities,
   options: { type: string; kind: StorageEntity["kind"]; namePattern: RegExp },
-): ResourceType {
+): ResourceType & Required<Pick<ResourceType, "put" | "remove">> {
   const described = ({ parsedId }: RequestContext): StorageEntity => ({
     account: parsedId.names[0] ?? "",
     kind: options.kind,

@@ -16,7 +16,7 @@ export interface StorageProviderOptions {
 export function storageProvider({ backend, entities }: StorageProviderOptions): ResourceProvider {
   return {
     namespace: "Microsoft.Storage",
-    types: [storageAccounts(backend), ...accountServices(entities)],
+    types: [storageAccounts(backend), ...accountServices(entities, backend)],
     // Accounts that exist must be served again before anyone asks for their endpoints.
     start: async ({ resources }) => {
       for (const account of resources.list(accountType))

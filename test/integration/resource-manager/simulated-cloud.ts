@@ -18,7 +18,7 @@ import {
 } from "#local/resource-manager/resource-manager.ts";
 import type { StorageEntity } from "#local/resource-manager/storage/account-services.ts";
 import { storageProvider } from "#local/resource-manager/storage/provider.ts";
-import type { StorageBackend } from "#local/storage/storage-backend.ts";
+import type { ProtectionChange, StorageBackend } from "#local/storage/storage-backend.ts";
 import { ensureServerTls, type ServerTls } from "#local/tls/authority.ts";
 
 export const subscriptionId = "11111111-2222-3333-4444-555555555555";
@@ -31,6 +31,7 @@ export const storageVersion = "2026-09-01";
 export class MemoryStorage implements StorageBackend {
   readonly accounts = new Map<string, string>();
   readonly entities: string[] = [];
+  readonly protections: ({ readonly name: string } & ProtectionChange)[] = [];
 
   async createAccount(name: string): Promise<{ key: string }> {
     const key = this.accounts.get(name) ?? randomBytes(64).toString("base64");
@@ -40,6 +41,10 @@ export class MemoryStorage implements StorageBackend {
 
   async deleteAccount(name: string): Promise<void> {
     this.accounts.delete(name);
+  }
+
+  async protectAccount(name: string, change: ProtectionChange): Promise<void> {
+    this.protections.push({ name, ...change });
   }
 
   endpoints(name: string): { blob: string; queue: string; table: string } {

@@ -168,3 +168,43 @@ test("the writes of a subscription draw from one bucket: the eleventh at once is
   expect(answers.at(-1)?.code).toBe("TooManyRequests");
   expect(answers.at(-1)?.headers["retry-after"]).toBe("1");
 });
+
+test("version-level immutability: of an account at its making, of a container with versioning", async () => {
+  const withIt = { immutableStorageWithVersioning: { enabled: true } };
+  await client.storageAccounts.create(groupName, "wormaccount", { ...account, ...withIt }, quick);
+  expect(cloud.storage.protections).toContainEqual({
+    name: "wormaccount",
+    versioning: true,
+    immutableStorage: true,
+  });
+  await client.storageAccounts.create(groupName, "latecomer", account, quick);
+  const notLater = client.storageAccounts.create(
+    groupName,
+    "latecomer",
+    { ...account, ...withIt },
+    quick,
+  );
+  await expect(notLater).rejects.toMatchObject({ code: "PropertyChangeNotAllowed" });
+
+  const makeContainer = (name: string, body: object) =>
+    client.blobContainers.create(groupName, "latecomer", name, body);
+  const notAllowed = { statusCode: 409, code: "PropertyChangeNotAllowed" };
+  await expect(makeContainer("backups", withIt)).rejects.toMatchObject(notAllowed);
+  const setVersioning = (isVersioningEnabled: boolean) =>
+    client.blobServices.setServiceProperties(groupName, "latecomer", { isVersioningEnabled });
+  await setVersioning(true);
+  await makeContainer("backups", withIt);
+  await makeContainer("backups", withIt);
+  expect(cloud.storage.protections).toContainEqual({
+    name: "latecomer",
+    immutableContainer: "backups",
+  });
+  await makeContainer("plain", {});
+  await expect(makeContainer("plain", withIt)).rejects.toMatchObject(notAllowed);
+  await expect(setVersioning(false)).rejects.toMatchObject(notAllowed);
+
+  const remove = () => client.storageAccounts.delete(groupName, "latecomer");
+  await expect(remove()).rejects.toMatchObject({ code: "AccountHasImmutableContainers" });
+  await client.blobContainers.delete(groupName, "latecomer", "backups");
+  await remove();
+});
