@@ -47,14 +47,14 @@ export async function readDiskPoint(
   requireSafeName("disk id", diskId);
   const name = objectNames.diskPoint(diskId, sequence);
   const bytes = await readOrExplain(repository, name, signal);
-  const { objectId, document } = openEnvelope(repository.key, "diskPoint", name, bytes);
+  const { objectId, document, sealedBy } = openEnvelope(repository.key, "diskPoint", name, bytes);
   const manifest = parseManifest(diskPointSchema, name, document);
   if (manifest.diskId !== diskId || manifest.sequence !== sequence) {
     throw damaged(`the manifest ${name} describes another point`);
   }
   const dataKeys = manifest.dataKeys.map(({ keyId, wrapped }) => ({
     keyId,
-    key: unwrapDataKey(repository.key.repositoryKey, { diskId, keyId }, wrapped),
+    key: unwrapDataKey(sealedBy.repositoryKey, { diskId, keyId }, wrapped),
   }));
   return { reference: { diskId, sequence, manifestId: objectId }, manifest, dataKeys };
 }

@@ -22,6 +22,11 @@ export function hashKeyOf(dataKey: Uint8Array): Buffer {
   return derive(dataKey, NO_SALT, "hash");
 }
 
+/** Makes the ids of an archive's packs, so that a retry gives them the same names. */
+export function archiveNameKeyOf(dataKey: Uint8Array): Buffer {
+  return derive(dataKey, NO_SALT, "archive");
+}
+
 export function manifestKeyOf(repositoryKey: Uint8Array, objectId: Uint8Array): Buffer {
   return derive(repositoryKey, objectId, "manifest");
 }
@@ -63,6 +68,32 @@ export function unseal(
     throw damaged("an authentication tag does not fit", {}, cause);
   }
   return plain;
+}
+
+/** A former repository key, sealed by the one that followed it. */
+export function wrapFormerKey(
+  repositoryKey: Uint8Array,
+  former: { readonly repositoryId: string; readonly keyId: string },
+  formerKey: Uint8Array,
+): string {
+  const key = derive(repositoryKey, Buffer.from(former.keyId, "hex"), "rewrap");
+  return seal(key, ZERO_NONCE, formerKeyAad(former), formerKey).toString("base64url");
+}
+
+export function unwrapFormerKey(
+  repositoryKey: Uint8Array,
+  former: { readonly repositoryId: string; readonly keyId: string },
+  wrapped: string,
+): Buffer {
+  const key = derive(repositoryKey, Buffer.from(former.keyId, "hex"), "rewrap");
+  const sealed = Buffer.from(wrapped, "base64url");
+  const formerKey = unseal(key, ZERO_NONCE, formerKeyAad(former), sealed);
+  if (formerKey.length !== KEY_BYTES) throw damaged("a former repository key has a wrong length");
+  return formerKey;
+}
+
+function formerKeyAad(former: { readonly repositoryId: string; readonly keyId: string }): Buffer {
+  return Buffer.from(`holdfast/1/former-key\n${former.repositoryId}\n${former.keyId}`);
 }
 
 function dataKeyAad(diskId: string, keyId: string): Buffer {

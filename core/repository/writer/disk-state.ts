@@ -1,4 +1,5 @@
 /** What an attempt to write a disk point starts from: its number, its key, its parent. */
+import type { z } from "zod";
 import { codeOf } from "../../lib/errors.ts";
 import { BlockMap } from "../block-map.ts";
 import {
@@ -7,7 +8,7 @@ import {
   readReferencedDiskPoint,
   type DiskPoint,
 } from "../disk-points.ts";
-import { openEnvelope, sealEnvelope } from "../format/envelope.ts";
+import { openEnvelope, sealEnvelope, type SealingKey } from "../format/envelope.ts";
 import { unwrapDataKey, wrapDataKey } from "../format/keys.ts";
 import { ID_BYTES, KEY_BYTES, objectNames } from "../format/layout.ts";
 import {
@@ -86,7 +87,7 @@ export async function establishDataKey(
   const name = objectNames.attempt(diskId, sequence);
   const keyId = Buffer.from(random(ID_BYTES)).toString("hex");
   const wrapped = wrapDataKey(key.repositoryKey, { diskId, keyId }, random(KEY_BYTES));
-  const document = {
+  const document: z.infer<typeof attemptSchema> = {
     format: 1,
     diskId,
     sequence,
@@ -96,33 +97,42 @@ export async function establishDataKey(
   const body = sealEnvelope(key, { kind: "attempt", name, objectId: random(ID_BYTES), document });
   if ((await store.create(name, body, signal)) === "exists") {
     const recorded = await unlessUnreadable(readAttempt(repository, name, signal));
-    if (recorded !== undefined) return openAttempt(repository, diskId, recorded);
+    if (recorded !== undefined) return recorded;
     // A damaged record helps nobody: replace it. What was sealed by its key becomes an orphan.
     await store.delete(name, signal);
     await store.create(name, body, signal);
   }
-  return openAttempt(repository, diskId, document);
+  return openAttempt(repository, repository.key, document);
 }
 
 async function readAttempt(repository: Repository, name: string, signal: AbortSignal) {
   const bytes = await repository.store.read(name, undefined, signal);
-  const { document } = openEnvelope(repository.key, "attempt", name, bytes);
-  return parseManifest(attemptSchema, name, document);
+  const { document, sealedBy } = openEnvelope(repository.key, "attempt", name, bytes);
+  return openAttempt(repository, sealedBy, parseManifest(attemptSchema, name, document));
 }
 
 function openAttempt(
   repository: Repository,
-  diskId: string,
-  record: {
-    readonly blockBytes: number;
-    readonly dataKey: { readonly keyId: string; readonly wrapped: string };
-  },
+  sealedBy: SealingKey,
+  record: z.infer<typeof attemptSchema>,
 ) {
-  const { keyId, wrapped } = record.dataKey;
-  const key = unwrapDataKey(repository.key.repositoryKey, { diskId, keyId }, wrapped);
+  const owner = { diskId: record.diskId, keyId: record.dataKey.keyId };
+  const key = unwrapDataKey(sealedBy.repositoryKey, owner, record.dataKey.wrapped);
+  const dataKey = { keyId: owner.keyId, key };
   return {
-    dataKey: { keyId, key },
-    dataKeys: [record.dataKey],
+    dataKey,
+    dataKeys: wrapDataKeys(repository, record.diskId, [dataKey]),
     blockBytes: record.blockBytes,
   };
+}
+
+/** The list of a new manifest: its data keys are wrapped by the repository key that seals it. */
+export function wrapDataKeys(
+  { key }: Repository,
+  diskId: string,
+  dataKeys: readonly DataKey[],
+): DataKeyList {
+  return dataKeys.map(({ keyId, key: dataKey }) => {
+    return { keyId, wrapped: wrapDataKey(key.repositoryKey, { diskId, keyId }, dataKey) };
+  });
 }
