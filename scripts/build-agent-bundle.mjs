@@ -20,7 +20,9 @@ const GZIP_LEVEL = 1;
 
 /**
  * @param {{ outFolder: string, libraries: readonly string[], serviceFile: string,
- *   nodeBinary: string, packageVersion: string }} options `libraries`: built files in `outFolder`
+ *   nodeBinary: string, packageVersion: string,
+ *   otherFiles?: readonly { name: string, file: string, mode?: number }[] }} options
+ *   `libraries`: built files in `outFolder`; `otherFiles`: by their names in the bundle
  * @returns {Promise<{ version: string, name: string, sizeBytes: number, sha256: string, md5: string }>}
  */
 export async function buildAgentBundle(options) {
@@ -30,15 +32,13 @@ export async function buildAgentBundle(options) {
   const descriptionFile = join(outFolder, "holdfast-agent.json");
   const files = await readFiles(options);
   const node = await nodeMember(options);
-  const contentHash = sha256Hex(
-    Buffer.concat([Buffer.from(node.sha256), ...files.map(({ name, body }) => entry(name, body))]),
-  );
+  const contentHash = sha256Hex(Buffer.concat([Buffer.from(node.sha256), ...files.map(entryOf)]));
   const version = `${options.packageVersion}-${contentHash.slice(0, 12)}`;
   const known = await readDescription(descriptionFile);
   if (known?.version === version && (await sizeOf(archiveFile)) === known.sizeBytes) return known;
 
   const rest = [
-    ...files.map(({ name, body }) => entry(name, body)),
+    ...files.map(entryOf),
     entry("VERSION", Buffer.from(`${version}\n`)),
     // A tar file ends with two empty blocks (POSIX.1-2017, pax, ustar format).
     Buffer.alloc(2 * BLOCK_BYTES),
@@ -56,14 +56,23 @@ export async function buildAgentBundle(options) {
   return description;
 }
 
-async function readFiles({ outFolder, libraries, serviceFile }) {
+async function readFiles({ outFolder, libraries, serviceFile, otherFiles = [] }) {
   const names = [...libraries].sort();
   const parts = names.map(async (name) => ({
     name: `lib/${name}`,
     body: await readFile(join(outFolder, name)),
   }));
   const service = { name: basename(serviceFile), body: await readFile(serviceFile) };
-  return [service, ...(await Promise.all(parts))];
+  const others = otherFiles.map(async ({ name, file, mode }) => ({
+    name,
+    body: await readFile(file),
+    mode,
+  }));
+  return [service, ...(await Promise.all(parts)), ...(await Promise.all(others))];
+}
+
+function entryOf({ name, body, mode }) {
+  return entry(name, body, mode);
 }
 
 /** The compressed entry `bin/node`, made again only when the binary is another one. */

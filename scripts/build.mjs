@@ -1,7 +1,8 @@
 /**
- * Builds dist/: the Functions app, the worker agent and the bundle that a worker downloads.
+ * Builds dist/: the Functions app, the command line, the worker agent and the bundle that a worker
+ * downloads, which holds the command line too.
  *
- *   node scripts/build.mjs [functions|agent]...
+ *   node scripts/build.mjs [functions|cli|agent]...
  *
  * Runs under plain Node 20. Nothing is rebuilt but what changed takes time: the bundle's Node binary
  * is compressed once per binary (build-agent-bundle.mjs).
@@ -43,17 +44,28 @@ async function buildFunctions() {
   await bundle({ entries: { main: "functions/main.ts" }, outFolder: "dist/functions" });
 }
 
+let cliBuild;
+/** Once, whoever asks. */
+async function buildCli() {
+  cliBuild ??= bundle({ entries: { holdfast: "cli/main.ts" }, outFolder: "dist/cli" });
+  await cliBuild;
+}
+
 async function buildAgent() {
   const entries = { agent: "worker-agent/main.ts" };
   // The data mover's threads load their own file, which lies beside the agent.
   const encoderThread = "worker-agent/data-mover/encoder-thread.ts";
   if (existsSync(join(root, encoderThread))) entries["encoder-thread"] = encoderThread;
-  await bundle({ entries, outFolder: "dist/worker-agent" });
+  await Promise.all([bundle({ entries, outFolder: "dist/worker-agent" }), buildCli()]);
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   const described = await buildAgentBundle({
     outFolder: join(root, "dist", "worker-agent"),
     libraries: Object.keys(entries).map((name) => `${name}.mjs`),
     serviceFile: join(root, "worker-agent", "agent.service"),
+    otherFiles: [
+      { name: "lib/holdfast.mjs", file: join(root, "dist", "cli", "holdfast.mjs") },
+      { name: "bin/holdfast", file: join(root, "cli", "holdfast.sh"), mode: 0o755 },
+    ],
     nodeBinary: findNodeBinary(),
     packageVersion: version,
   });
@@ -66,7 +78,7 @@ function findNodeBinary() {
   return existsSync(brought) ? brought : process.execPath;
 }
 
-const steps = { functions: buildFunctions, agent: buildAgent };
+const steps = { functions: buildFunctions, cli: buildCli, agent: buildAgent };
 const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(steps);
 for (const name of wanted) {
   const step = steps[name];

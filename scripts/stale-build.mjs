@@ -7,7 +7,15 @@ import { fileURLToPath } from "node:url";
 export const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const stampFile = join(root, "dist", ".holdfast-build");
 /** What the bundles in dist/ are made of. */
-const inputs = ["core", "azure", "functions", "worker-agent", "scripts", "package-lock.json"];
+const inputs = [
+  "core",
+  "azure",
+  "functions",
+  "worker-agent",
+  "cli",
+  "scripts",
+  "package-lock.json",
+];
 
 /** @returns {string | undefined} */
 export function readIfThere(file) {

@@ -9,6 +9,7 @@ const folders = [
   "azure",
   "functions",
   "worker-agent",
+  "cli",
   "local",
   "bench",
   "scripts",

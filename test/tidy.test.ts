@@ -55,8 +55,8 @@ interface Arrow {
 }
 
 const isProduct = (path: string) =>
-  ["core", "azure", "functions", "worker-agent"].some((folder) => inFolder(path, folder));
-const layers = ["core", "azure", "functions", "worker-agent", "local"];
+  ["core", "azure", "functions", "worker-agent", "cli"].some((folder) => inFolder(path, folder));
+const layers = ["core", "azure", "functions", "worker-agent", "cli", "local"];
 const isOurs = (path: string) => layers.some((folder) => inFolder(path, folder));
 const isSdkClient = (path: string) =>
   path.startsWith("@azure/") && path !== "@azure/functions" && path !== "@azure/core-auth";
@@ -94,6 +94,18 @@ const arrows: readonly Arrow[] = [
       (inFolder(from, "worker-agent") && inFolder(to, "functions")),
   },
   {
+    rule: "the command line and the other programs never import each other",
+    why: "it works when nothing of a deployment is left",
+    broken: ({ from, to }) => {
+      const isProgram = (path: string) =>
+        inFolder(path, "functions") || inFolder(path, "worker-agent");
+      return (
+        (inFolder(from, "cli") && isProgram(to)) ||
+        (inFolder(to, "cli") && isProduct(from) && !inFolder(from, "cli"))
+      );
+    },
+  },
+  {
     rule: "functions never import core/repository",
     why: "only a worker opens a repository; the control plane keeps an index",
     broken: ({ from, to }) => inFolder(from, "functions") && inFolder(to, "core/repository"),
@@ -105,7 +117,7 @@ const arrows: readonly Arrow[] = [
       inFolder(to, "azure") &&
       isProduct(from) &&
       !inFolder(from, "azure") &&
-      !["functions/context.ts", "worker-agent/context.ts"].includes(from),
+      !["functions/context.ts", "worker-agent/context.ts", "cli/context.ts"].includes(from),
   },
   {
     rule: "azure/ imports neither programs nor durable-functions",
@@ -114,6 +126,7 @@ const arrows: readonly Arrow[] = [
       inFolder(from, "azure") &&
       (inFolder(to, "functions") ||
         inFolder(to, "worker-agent") ||
+        inFolder(to, "cli") ||
         to === "durable-functions" ||
         to === "@azure/functions"),
   },
@@ -123,12 +136,12 @@ const arrows: readonly Arrow[] = [
     broken: ({ from, to }) => isProduct(from) && !inFolder(from, "azure") && isSdkClient(to),
   },
   {
-    rule: "core/repository is opened by the worker, azure/storage and tools only",
+    rule: "core/repository is opened by the worker, the command line, azure/storage and tools only",
     why: "its bytes are the worker's business",
     broken: ({ from, to }) =>
       inFolder(to, "core/repository") &&
       isOurs(from) &&
-      !["core/repository", "worker-agent", "azure/storage"].some((f) => inFolder(from, f)),
+      !["core/repository", "worker-agent", "cli", "azure/storage"].some((f) => inFolder(from, f)),
   },
   {
     rule: "orchestrators import core, names, types of activities and durable-functions only",

@@ -22,9 +22,14 @@ export interface VhdFooterFields {
   /** 16 bytes that identify the disk. */
   readonly uniqueId: Uint8Array;
   readonly createdAtMs: number;
+  /** Four characters; ours unless told. */
+  readonly creatorApplication?: string;
 }
 
-export function encodeVhdFooter({ sizeBytes, uniqueId, createdAtMs }: VhdFooterFields): Uint8Array {
+const ownCreator = "hldf";
+
+export function encodeVhdFooter(fields: VhdFooterFields): Uint8Array {
+  const { sizeBytes, uniqueId, createdAtMs, creatorApplication = ownCreator } = fields;
   assert(sizeBytes % 512 === 0, `VHD size ${sizeBytes} is not a multiple of 512`);
   assert(uniqueId.byteLength === 16, `VHD unique id of ${uniqueId.byteLength} bytes`);
   const footer = new Uint8Array(vhdFooterSizeBytes);
@@ -35,7 +40,7 @@ export function encodeVhdFooter({ sizeBytes, uniqueId, createdAtMs }: VhdFooterF
   // A fixed disk has no further header: all ones.
   view.setBigUint64(16, 0xffff_ffff_ffff_ffffn);
   view.setUint32(24, Math.max(0, Math.floor((createdAtMs - vhdEpochMs) / 1000)));
-  footer.set(new TextEncoder().encode("hldf"), 28);
+  footer.set(new TextEncoder().encode(creatorApplication.slice(0, 4)), 28);
   view.setUint32(32, formatVersion);
   footer.set(new TextEncoder().encode("Wi2k"), 36);
   view.setBigUint64(40, BigInt(sizeBytes));

@@ -19,6 +19,7 @@ let folder = "";
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "holdfast-bundle-"));
   await writeFile(join(folder, "node"), "#!/bin/sh\necho node\n".repeat(1000));
+  await writeFile(join(folder, "tool.sh"), "#!/bin/sh\n");
   await writeFile(join(folder, "agent.service"), "[Unit]\n");
   await writeFile(join(folder, "agent.mjs"), "console.log(1);\n");
   await writeFile(join(folder, "encoder-thread.mjs"), "x".repeat(512));
@@ -30,6 +31,7 @@ function build(): Promise<Description> {
     outFolder: folder,
     libraries: ["encoder-thread.mjs", "agent.mjs"],
     serviceFile: join(folder, "agent.service"),
+    otherFiles: [{ name: "bin/tool", file: join(folder, "tool.sh"), mode: 0o755 }],
     nodeBinary: join(folder, "node"),
     packageVersion: "1.2.3",
   });
@@ -54,12 +56,15 @@ test("tar unpacks what was put in, and the description fits", async () => {
     "VERSION",
     "agent.service",
     "bin/node",
+    "bin/tool",
     "lib/agent.mjs",
     "lib/encoder-thread.mjs",
   ]);
   const node = join(target, "bin", "node");
   expect((await readFile(node)).equals(await readFile(join(folder, "node")))).toBe(true);
   expect((await stat(node)).mode & 0o111).toBe(0o111);
+  expect((await stat(join(target, "bin", "tool"))).mode & 0o111).toBe(0o111);
+  expect((await stat(join(target, "lib", "agent.mjs"))).mode & 0o111).toBe(0);
   expect(await readFile(join(target, "VERSION"), "utf8")).toBe(`${described.version}\n`);
 });
 
