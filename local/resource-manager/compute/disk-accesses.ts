@@ -1,6 +1,6 @@
 import { ArmError } from "../arm-error.ts";
 import { objectAt, stringAt } from "../json.ts";
-import type { RequestContext, ResourceType } from "../provider.ts";
+import type { RequestContext, Resource, ResourceType } from "../provider.ts";
 import { sameId } from "../resource-id.ts";
 import { diskApiVersions } from "./compute-services.ts";
 
@@ -15,9 +15,10 @@ export function diskAccesses(): ResourceType {
     type: "diskAccesses",
     apiVersions: diskApiVersions,
     tracked: true,
-    put: ({ body, existing, now }) => ({
+    put: ({ body, existing, now, newGuid }) => ({
       kind: "accepted",
       content: {
+        internal: { hostName: exportHostOf(existing) ?? newExportHost(newGuid()) },
         body: {
           ...body,
           properties: {
@@ -47,6 +48,7 @@ export function diskAccesses(): ResourceType {
     work: { settle: async () => undefined },
     privateLink: {
       groupIds: ["disks"],
+      hostNames: (target) => [exportHostOf(target) ?? ""],
       checkConnection: (target, resources) => {
         const type = `${diskAccessType}/privateEndpointConnections`;
         const count = resources.list(type, target.id).length;
@@ -59,6 +61,16 @@ export function diskAccesses(): ResourceType {
       },
     },
   };
+}
+
+/** Where disks and snapshots of a disk access are exported from; its form is assumed. */
+export function exportHostOf(diskAccess: Resource | undefined): string | undefined {
+  return diskAccess === undefined ? undefined : stringAt(diskAccess.internal, "hostName");
+}
+
+function newExportHost(guid: string): string {
+  const digits = guid.replaceAll("-", "");
+  return `md-impexp-${digits.slice(0, 12)}.z${(parseInt(digits.slice(12, 14), 16) % 50) + 1}.blob.storage.azure.net`;
 }
 
 /** Keys live elsewhere; a set only has to exist to be named by disks. */

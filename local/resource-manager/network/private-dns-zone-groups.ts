@@ -15,6 +15,7 @@ import {
 } from "../resource-id.ts";
 import { removeEndpointRecords } from "./endpoint-records.ts";
 import { addressOf, connectionOfBody } from "./private-endpoints.ts";
+import { privateNameOf } from "./private-names.ts";
 import { acceptedDelete, acceptedWrite, demandReference, networkVersions } from "./references.ts";
 
 const zoneGroupType = "Microsoft.Network/privateEndpoints/privateDnsZoneGroups";
@@ -71,11 +72,11 @@ function writeRecords(request: PutRequest, endpoint: Resource, zoneId: string): 
   const { resources } = request;
   const address = addressOf(endpoint, resources);
   if (address === undefined) return [];
-  // privatelink.blob.core.windows.net answers for names in blob.core.windows.net.
-  const suffix = `.${nameOf(zoneId).replace(/^privatelink\./i, "")}`;
+  const suffix = `.${nameOf(zoneId)}`;
   return hostNamesOf(request, endpoint).flatMap((host) => {
-    if (!host.toLowerCase().endsWith(suffix.toLowerCase())) return [];
-    const label = host.slice(0, -suffix.length);
+    const name = privateNameOf(host);
+    if (!name.toLowerCase().endsWith(suffix.toLowerCase())) return [];
+    const label = name.slice(0, -suffix.length);
     const zone = resources.get(zoneId);
     resources.put(`${zone?.id ?? zoneId}/A/${label}`, {
       body: {

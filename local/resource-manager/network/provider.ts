@@ -5,6 +5,7 @@
 import type { ResourceProvider } from "../provider.ts";
 import { networkInterfaces } from "./network-interfaces.ts";
 import { networkSecurityGroups } from "./network-security-groups.ts";
+import { virtualNetworkPeerings } from "./peerings.ts";
 import { addressRecords, privateDnsZones, virtualNetworkLinks } from "./private-dns.ts";
 import { privateDnsZoneGroups } from "./private-dns-zone-groups.ts";
 import { privateEndpoints } from "./private-endpoints.ts";
@@ -16,6 +17,7 @@ export const networkProvider: ResourceProvider = {
   types: [
     virtualNetworks,
     subnets,
+    virtualNetworkPeerings,
     networkSecurityGroups,
     networkInterfaces,
     privateEndpoints,

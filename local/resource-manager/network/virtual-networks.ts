@@ -14,6 +14,7 @@ import type {
   ResourceType,
 } from "../provider.ts";
 import { formatResourceId, idKey, parentIdOf, sameId } from "../resource-id.ts";
+import { peeringType, showPeering } from "./peerings.ts";
 import { containsRange, overlaps, parsePrefix, type AddressRange } from "./ipv4.ts";
 import {
   acceptedDelete,
@@ -269,10 +270,14 @@ function showNetwork(network: Resource, resources: ResourceStore): JsonObject {
     ...showSubnet(subnet, resources),
   }));
   const properties = objectAt(network.body, "properties");
-  return {
-    ...network.body,
-    properties: { virtualNetworkPeerings: [], ...properties, subnets: shown },
-  };
+  const virtualNetworkPeerings = resources.list(peeringType, network.id).map((peering) => ({
+    id: peering.id,
+    name: peering.name,
+    type: peering.type,
+    etag: peering.etag,
+    ...showPeering(peering, resources),
+  }));
+  return { ...network.body, properties: { ...properties, subnets: shown, virtualNetworkPeerings } };
 }
 
 function showSubnet(subnet: Resource, resources: ResourceStore): JsonObject {
