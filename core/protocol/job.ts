@@ -18,6 +18,8 @@ export const repositoryTargetSchema = z.object({
   folder: z.string(),
   encryption: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("password"), password: z.string().min(1) }),
+    /** The worker's identity may wrap and unwrap with this key: https URL of one of its versions. */
+    z.object({ kind: z.literal("key-vault"), keyId: z.url({ protocol: /^https$/ }) }),
     z.object({ kind: z.literal("none") }),
   ]),
 });
@@ -111,6 +113,7 @@ export const maintainJobSchema = z.object({
     markedSeconds: z.number().int().positive(),
   }),
 });
+export type MaintainJob = z.infer<typeof maintainJobSchema>;
 
 export const checkLevelSchema = z.enum(["presence", "metadata", "sample", "complete"]);
 

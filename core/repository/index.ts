@@ -52,3 +52,6 @@ export { deleteArchive } from "./archive/delete-archive.ts";
 export { collectArchiveLeftovers } from "./archive/leftovers.ts";
 export { planRetrieval } from "./archive/plan-retrieval.ts";
 export { deleteRetrieval, readRetrieval, startRetrieval } from "./archive/retrievals.ts";
+export { checkRepository } from "./check/check-repository.ts";
+export type { CheckReport, CheckRepositoryOptions } from "./check/check-repository.ts";
+export type { CheckFinding } from "./check/findings.ts";

@@ -11,6 +11,7 @@ import { codeOf } from "#core/lib/errors.ts";
 import type { DiskDataReader, DiskDataWriter, DiskRange } from "#core/ports/disk-data.ts";
 import {
   BufferPool,
+  DEFAULT_CARRY_FORWARD,
   DiskPointReader,
   defaultWriterLimits,
   giveBack,
@@ -20,10 +21,12 @@ import {
   type FullReason,
   type RangesToWrite,
   type Repository,
+  type Wait,
   type WriteDiskPointOptions,
   type WriterLimits,
   type WrittenDiskPoint,
 } from "#core/repository/index.ts";
+import { systemClock } from "../clock.ts";
 import { ThreadCodec } from "./thread-codec.ts";
 
 const MIB = 1024 * 1024;
@@ -60,6 +63,10 @@ export interface BackupDiskOptions {
   /** Blocks called unchanged that are read again and compared. Default 0. */
   readonly sampleCount?: number;
   readonly blockBytes?: number;
+  /** Sleeps while another holder has the disk's lock. Default: the system's timer. */
+  readonly wait?: Wait;
+  /** When the point expires: nobody can delete what it needs before. */
+  readonly immutableUntil?: Date;
   readonly onProgress?: (stats: DiskPointStats) => void;
 }
 
@@ -111,6 +118,9 @@ export class DataMover {
       limits: this.#limitsFor(sizeBytes),
       codec: this.#codec,
       buffers: this.#buffers,
+      wait: options.wait ?? systemClock.sleep,
+      carryForward: DEFAULT_CARRY_FORWARD,
+      ...(options.immutableUntil === undefined ? {} : { immutableUntil: options.immutableUntil }),
       ...(options.blockBytes === undefined ? {} : { blockBytes: options.blockBytes }),
       ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     } satisfies Omit<WriteDiskPointOptions, "ranges">;

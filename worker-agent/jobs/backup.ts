@@ -10,6 +10,7 @@ import {
   commitVmPoint,
   createRepository,
   readDiskPoint,
+  readReferencedDiskPoint,
   readVmPoint,
   type DiskPointReference,
   type DiskPointStats,
@@ -18,7 +19,7 @@ import {
 } from "#core/repository/index.ts";
 import type { BackedUpDisk } from "../data-mover/data-mover.ts";
 import type { ProgressBoard } from "../progress-board.ts";
-import { PARALLEL_DISKS_MAX, type JobTools, type Mover } from "./job-tools.ts";
+import { PARALLEL_DISKS_MAX, type JobTools, type Mover, secretOf } from "./job-tools.ts";
 import { trackPosition } from "./position-tracker.ts";
 
 export async function runBackup(
@@ -29,7 +30,7 @@ export async function runBackup(
 ): Promise<JobResult> {
   const repository = await createRepository(
     tools.openStore(job.repository),
-    { encryption: job.repository.encryption, random: tools.random, now: tools.clock.now() },
+    { encryption: secretOf(tools, job.repository), random: tools.random, now: tools.clock.now() },
     signal,
   );
   const committed = await findVmPoint(repository, job.vm.vmId, job.pointId, signal);
@@ -49,6 +50,7 @@ export async function runBackup(
       throw error;
     }
   });
+  await requireDiskPoints(repository, moved, signal);
   await commitVmPoint(
     repository,
     {
@@ -63,10 +65,27 @@ export async function runBackup(
       })),
       random: tools.random,
       now: () => tools.clock.now(),
+      ...immutableUntilOf(job),
     },
     signal,
   );
   return { kind: "backup", pointId: job.pointId, disks: moved.map(({ result }) => result) };
+}
+
+function immutableUntilOf(job: BackupJob): { readonly immutableUntil?: Date } {
+  return job.immutableUntil === undefined ? {} : { immutableUntil: new Date(job.immutableUntil) };
+}
+
+/**
+ * A dispatch that hung for days may find that its restore point was committed by another one and
+ * has expired since, with its disk points: then it must not make a VM point that names them.
+ */
+async function requireDiskPoints(
+  repository: Repository,
+  moved: readonly MovedDisk[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const { reference } of moved) await readReferencedDiskPoint(repository, reference, signal);
 }
 
 interface BackupContext {
@@ -111,6 +130,8 @@ async function backUpDisk(
       pointId: job.pointId,
       reader: position.reader,
       sampleCount: job.unchangedSampleCount,
+      wait: (durationMs, inner) => tools.clock.sleep(durationMs, inner),
+      ...immutableUntilOf(job),
       ...(task.base !== undefined &&
         parent !== undefined && { since: { parent, previousSas: task.base.sas } }),
       onProgress: (news) => {

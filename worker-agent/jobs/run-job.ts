@@ -6,6 +6,7 @@ import type { ProgressBoard } from "../progress-board.ts";
 import { runBackup } from "./backup.ts";
 import { runImport } from "./import.ts";
 import type { JobTools } from "./job-tools.ts";
+import { runMaintain } from "./maintain.ts";
 import { runRestore } from "./restore.ts";
 
 /** Does one job to its end. Errors are `HoldfastError`s of the store, the disks or the repository. */
@@ -23,6 +24,7 @@ export async function runJob(
     case "import":
       return runImport(tools, job, signal);
     case "maintain":
+      return runMaintain(tools, job, signal);
     case "check":
     case "archive":
     case "retrieve":
