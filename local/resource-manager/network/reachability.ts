@@ -63,7 +63,7 @@ export interface NameView {
 export interface ResolvedName {
   readonly aliases: readonly string[];
   /** `public`: the address that everybody gets; undefined: there is no such name. */
-  readonly address: string | "public" | undefined;
+  readonly address: string | undefined;
 }
 
 /**
@@ -77,7 +77,7 @@ export function resolveName(view: NameView, networkId: string, name: string): Re
   const owner = targetOfName(view, name);
   if (owner === undefined) {
     const inZone = lookUpInZones(view.resources, networkId, name);
-    return { aliases: [], address: inZone === "no-zone" ? undefined : inZone };
+    return { aliases: [], address: inZone.kind === "found" ? inZone.address : undefined };
   }
   const isPrivate = liveEndpoints(view.resources).some(
     ({ targetId, groupId }) => sameId(targetId, owner.target.id) && groupId === owner.groupId,
@@ -85,7 +85,14 @@ export function resolveName(view: NameView, networkId: string, name: string): Re
   if (!isPrivate) return { aliases: [], address: "public" };
   const alias = privateNameOf(name);
   const inZone = lookUpInZones(view.resources, networkId, alias);
-  return { aliases: [alias], address: inZone === "no-zone" ? "public" : inZone };
+  switch (inZone.kind) {
+    case "found":
+      return { aliases: [alias], address: inZone.address };
+    case "no-record":
+      return { aliases: [alias], address: undefined };
+    case "no-zone":
+      return { aliases: [alias], address: "public" };
+  }
 }
 
 interface NameOwner {
@@ -108,11 +115,11 @@ function targetOfName({ resources, privateLinkOf }: NameView, name: string): Nam
   return undefined;
 }
 
-function lookUpInZones(
-  resources: ResourceStore,
-  networkId: string,
-  name: string,
-): string | undefined | "no-zone" {
+/** The address, or why there is none. */
+type ZoneAnswer =
+  { readonly kind: "found"; readonly address: string } | { readonly kind: "no-record" | "no-zone" };
+
+function lookUpInZones(resources: ResourceStore, networkId: string, name: string): ZoneAnswer {
   const zones = resources.list(linkType).flatMap((link) => {
     const linked = referenceAt(objectAt(link.body, "properties"), "virtualNetwork") ?? "";
     const parsed = parseResourceId(link.id);
@@ -123,12 +130,13 @@ function lookUpInZones(
   });
   // The most specific zone answers.
   const [zoneId] = zones.sort((left, right) => nameOf(right).length - nameOf(left).length);
-  if (zoneId === undefined) return "no-zone";
+  if (zoneId === undefined) return { kind: "no-zone" };
   const label = name.slice(0, -nameOf(zoneId).length - 1);
   const record = resources.get(`${zoneId}/A/${label}`);
   const [first] =
     record === undefined ? [] : objectsAt(objectAt(record.body, "properties"), "aRecords");
-  return first === undefined ? undefined : stringAt(first, "ipv4Address");
+  const address = first === undefined ? undefined : stringAt(first, "ipv4Address");
+  return address === undefined ? { kind: "no-record" } : { kind: "found", address };
 }
 
 export function networkOfSubnet(subnetId: string): string {

@@ -25,7 +25,7 @@ async function makeNetwork(name: string, prefix: string): Promise<void> {
 async function peer(from: string, to: string, properties: object = {}) {
   return cloud.put(`Microsoft.Network/virtualNetworks/${from}/virtualNetworkPeerings/to-${to}`, {
     properties: { remoteVirtualNetwork: { id: network(to) }, ...properties },
-  } as never);
+  });
 }
 
 async function stateOf(from: string, to: string): Promise<unknown> {
