@@ -45,9 +45,8 @@ export interface Connection {
 export interface Destination {
   readonly host: string;
   readonly port: number;
-  /** Called with the stack's own port of the connection before a byte of it is sent. */
-  readonly onConnected?: (localPort: number) => void;
-  readonly onClosed?: (localPort: number) => void;
+  /** Loopback address to come from: by it the service knows which way the connection took. */
+  readonly localAddress?: string;
 }
 
 export interface FabricOptions {
@@ -235,14 +234,7 @@ export class Fabric implements AsyncDisposable {
       socket.destroy();
       return;
     }
-    const target = connect(destination.port, destination.host, () => {
-      const { localPort } = target;
-      if (localPort !== undefined) {
-        destination.onConnected?.(localPort);
-        target.once("close", () => destination.onClosed?.(localPort));
-      }
-      join(socket, target);
-    });
+    const target = connect({ ...destination }, () => join(socket, target));
     target.once("error", () => socket.destroy());
   }
 
