@@ -9,6 +9,7 @@ type Fields = Readonly<Record<string, string | number | boolean | undefined>>;
 export interface Events {
   policyDue(fields: { policyId: string; slot: string; reasons: string }): void;
   backupRequested(fields: { sessionId: string; vmId: string }): void;
+  repositoryRunRequested(fields: { sessionId: string; repositoryId: string }): void;
   restoreRequested(fields: { sessionId: string; restorePointId: string }): void;
   sessionClosed(fields: { sessionId: string; state: string; reason: string | undefined }): void;
   activityFailed(fields: { activity: string; code: string; message: string; retry: string }): void;
@@ -57,6 +58,7 @@ export function createEvents(clock: () => Date, write: (line: string) => void): 
   return {
     policyDue: emit("policyDue"),
     backupRequested: emit("backupRequested"),
+    repositoryRunRequested: emit("repositoryRunRequested"),
     restoreRequested: emit("restoreRequested"),
     sessionClosed: emit("sessionClosed"),
     activityFailed: emit("activityFailed"),

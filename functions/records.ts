@@ -2,15 +2,21 @@ import { z } from "zod";
 import { grantRecordSchema, jobRecordSchema } from "#core/model/job-record.ts";
 import type { GrantRecord, JobRecord } from "#core/model/job-record.ts";
 import { policySchema, type Policy } from "#core/model/policy.ts";
+import {
+  archiveSchema,
+  retrievalSchema,
+  type Archive,
+  type Retrieval,
+} from "#core/model/archive.ts";
 import { repositorySchema, type Repository } from "#core/model/repository.ts";
 import { restorePointSchema, type RestorePoint } from "#core/model/restore-point.ts";
 import {
   sessionLogLineSchema,
   sessionSchema,
-  vmClaimSchema,
+  claimSchema,
   type Session,
   type SessionLogLine,
-  type VmClaim,
+  type Claim,
 } from "#core/model/session.ts";
 import {
   regionRecordSchema,
@@ -29,14 +35,19 @@ export interface Records {
   readonly repositories: TypedTable<Repository>;
   /** By session id. */
   readonly sessions: TypedTable<Session>;
-  /** By VM id: the session that may back it up now. */
-  readonly vmClaims: TypedTable<VmClaim>;
+  /** By what is claimed (`claimIdOf`): the session that may work on it now. */
+  readonly claims: TypedTable<Claim>;
   /** By time and number, one partition per session. */
   sessionLog(sessionId: string): TypedTable<SessionLogLine>;
   /** By session id: restores whose objects may have to be removed. */
   readonly restorations: TypedTable<Restoration>;
   /** By point id, which begins with the VM's id. */
   readonly points: TypedTable<RestorePoint>;
+  /** By archive id, which begins with the VM's id. */
+  readonly archives: TypedTable<Archive>;
+  readonly retrievals: TypedTable<Retrieval>;
+  /** Pages of an import, by dispatch and number. */
+  importPages(jobId: string): TypedTable<ImportPage>;
   readonly workers: TypedTable<WorkerRecord>;
   readonly jobs: TypedTable<JobRecord>;
   /** By `<job>~<number>`. */
@@ -61,10 +72,20 @@ export type SlotClaim = z.infer<typeof slotClaimSchema>;
 const restorationSchema = z.object({ plannedAt: z.iso.datetime() });
 export type Restoration = z.infer<typeof restorationSchema>;
 
+/** What one page of an import told, after its points were indexed. */
+const importPageSchema = z.object({
+  pointCount: z.number(),
+  archiveCount: z.number(),
+  /** Points that the index knows in another repository. */
+  conflictingIds: z.array(z.string()),
+});
+export type ImportPage = z.infer<typeof importPageSchema>;
+
 export function createRecords(store: RecordStore): Records {
   const sessions = store.table("sessions");
   const schedule = store.table("schedule");
   const regions = store.table("regions");
+  const points = store.table("restorepoints");
   return {
     policies: createTypedTable(store.table("policies"), "policy", policySchema, "Policy"),
     repositories: createTypedTable(
@@ -74,16 +95,15 @@ export function createRecords(store: RecordStore): Records {
       "Repository",
     ),
     sessions: createTypedTable(sessions, "session", sessionSchema, "Session"),
-    vmClaims: createTypedTable(sessions, "running", vmClaimSchema, "VmClaim"),
+    claims: createTypedTable(sessions, "running", claimSchema, "Claim"),
     sessionLog: (sessionId) =>
       createTypedTable(store.table("sessionlog"), sessionId, sessionLogLineSchema, "LogLine"),
     restorations: createTypedTable(sessions, "restoring", restorationSchema, "Restoration"),
-    points: createTypedTable(
-      store.table("restorepoints"),
-      "point",
-      restorePointSchema,
-      "RestorePoint",
-    ),
+    points: createTypedTable(points, "point", restorePointSchema, "RestorePoint"),
+    archives: createTypedTable(points, "archive", archiveSchema, "Archive"),
+    retrievals: createTypedTable(points, "retrieval", retrievalSchema, "Retrieval"),
+    importPages: (jobId) =>
+      createTypedTable(points, `import-${jobId}`, importPageSchema, "ImportPage"),
     workers: createTypedTable(store.table("workers"), "worker", workerRecordSchema, "Worker"),
     jobs: createTypedTable(store.table("jobs"), "job", jobRecordSchema, "Job"),
     grants: createTypedTable(store.table("grants"), "grant", grantRecordSchema, "Grant"),

@@ -61,7 +61,7 @@ function whyFull(facts: BackupFacts, disk: BackupDiskFacts): string | undefined 
   if (facts.forceFull) return "a full backup was asked for";
   if (facts.parent === undefined) return "first backup";
   if (facts.parent.state !== "available")
-    return `the parent restore point ${facts.parent.pointId} is missing in the repository`;
+    return `the parent restore point ${facts.parent.pointId} is ${facts.parent.state}`;
   const before = facts.parent.disks.find((each) => each.diskId === disk.diskId);
   if (before === undefined) return "first backup of this disk";
   if (before.sizeBytes !== disk.sizeBytes || disk.snapshot.sizeBytes !== disk.sizeBytes)

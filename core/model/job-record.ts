@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { checkLevelSchema } from "../protocol/job.ts";
 import { diskProgressSchema, jobErrorSchema, jobResultSchema } from "../protocol/worker-event.ts";
 import { vmConfigurationSchema } from "./vm-configuration.ts";
 
@@ -12,6 +13,8 @@ export const backupSpecSchema = z.object({
   pointId: z.string(),
   takenAt: z.iso.datetime(),
   vm: vmConfigurationSchema,
+  /** Nobody can delete what the point needs before. */
+  immutableUntil: z.iso.datetime().optional(),
   disks: z.array(
     z.object({
       diskId: z.string(),
@@ -33,14 +36,66 @@ export const restoreSpecSchema = z.object({
   repositoryId: z.string(),
   vmId: z.string(),
   pointId: z.string(),
+  /** Of an archive that the bytes come from. */
+  retrieval: z.object({ archiveId: z.string(), retrievalId: z.string() }).optional(),
   disks: z.array(z.object({ diskId: z.string(), sizeBytes: z.number(), targetDiskId: z.string() })),
 });
+export type RestoreSpec = z.infer<typeof restoreSpecSchema>;
+
+const maintainSpecSchema = z.object({
+  kind: z.literal("maintain"),
+  repositoryId: z.string(),
+  expiredPoints: z.array(z.object({ vmId: z.string(), pointId: z.string() })),
+  expiredArchives: z.array(z.object({ vmId: z.string(), archiveId: z.string() })),
+  expiredRetrievals: z.array(z.string()),
+  activeDiskIds: z.array(z.string()),
+});
+
+const checkSpecSchema = z.object({
+  kind: z.literal("check"),
+  repositoryId: z.string(),
+  level: checkLevelSchema,
+  vmIds: z.array(z.string()).optional(),
+});
+
+const archiveSpecSchema = z.object({
+  kind: z.literal("archive"),
+  repositoryId: z.string(),
+  vmId: z.string(),
+  pointId: z.string(),
+  archiveId: z.string(),
+  immutableUntil: z.iso.datetime().optional(),
+});
+
+const retrieveSpecSchema = z.object({
+  kind: z.literal("retrieve"),
+  repositoryId: z.string(),
+  vmId: z.string(),
+  archiveId: z.string(),
+  retrievalId: z.string(),
+  diskIds: z.array(z.string()),
+  tier: z.enum(["hot", "cool", "cold"]),
+  priority: z.enum(["standard", "high"]),
+});
+
+const importSpecSchema = z.object({ kind: z.literal("import"), repositoryId: z.string() });
+
+export const jobSpecSchema = z.discriminatedUnion("kind", [
+  backupSpecSchema,
+  restoreSpecSchema,
+  maintainSpecSchema,
+  checkSpecSchema,
+  archiveSpecSchema,
+  retrieveSpecSchema,
+  importSpecSchema,
+]);
+export type JobSpec = z.infer<typeof jobSpecSchema>;
 
 export const jobRecordSchema = z.object({
   jobId: z.string(),
   sessionId: z.string(),
   location: z.string(),
-  spec: z.discriminatedUnion("kind", [backupSpecSchema, restoreSpecSchema]),
+  spec: jobSpecSchema,
   state: z.enum(["prepared", "dispatched", "succeeded", "failed"]),
   attempt: z.number().int().min(0),
   workerId: z.string().optional(),
@@ -49,6 +104,8 @@ export const jobRecordSchema = z.object({
   dispatchedAt: z.iso.datetime().optional(),
   /** Set when the message was sent: a repeated dispatch of this attempt does nothing. */
   sentAt: z.iso.datetime().optional(),
+  /** Restore: everything before this offset of a disk was written by earlier dispatches. */
+  resumeAt: z.record(z.string(), z.number()).optional(),
   progress: z.array(diskProgressSchema).default([]),
   progressAt: z.iso.datetime().optional(),
   progressSequence: z.number().default(-1),

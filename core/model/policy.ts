@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { checkLevelSchema } from "../protocol/job.ts";
+import { DEFAULT_RETENTION, retentionSchema } from "./retention.ts";
 
 /** Policy: who is backed up, when, where to. A slot is one due time of its schedule. */
 const tagSelector = z.strictObject({
@@ -25,6 +27,20 @@ export type Schedule = z.infer<typeof scheduleSchema>;
 
 const NO_VMS: VmSelector = { vmIds: [], tags: [], locations: [], subscriptionIds: [] };
 
+const archiveRuleSchema = z.strictObject({
+  schedule: scheduleSchema,
+  /**
+   * Azure bills an object of the archive tier for 180 days at least, also when it goes earlier (doc:
+   * blob access tiers overview).
+   */
+  retentionDays: z.number().int().min(1).max(36_500).default(365),
+});
+
+const healthCheckRuleSchema = z.strictObject({
+  schedule: scheduleSchema,
+  level: checkLevelSchema.default("sample"),
+});
+
 /** What an operator sends; the stored policy adds ids and times. */
 export const policyInputSchema = z.strictObject({
   name: z.string().min(1).max(100),
@@ -36,6 +52,12 @@ export const policyInputSchema = z.strictObject({
   }),
   repositoryId: z.string().min(1).max(64),
   maxConcurrentVms: z.number().int().min(1).max(100).default(10),
+  /** How long its restore points stay; days begin at midnight in the schedule's zone. */
+  retention: retentionSchema.default(DEFAULT_RETENTION),
+  /** When the newest restore point of each VM is copied to the archive tier. */
+  archive: archiveRuleSchema.optional(),
+  /** When the repository's content is verified. */
+  healthCheck: healthCheckRuleSchema.optional(),
 });
 export type PolicyInput = z.infer<typeof policyInputSchema>;
 

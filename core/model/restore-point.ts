@@ -32,11 +32,21 @@ export const restorePointSchema = z.object({
   vmId: z.string(),
   vmName: z.string(),
   repositoryId: z.string(),
-  sessionId: z.string(),
+  /** The backup that made it; missing when it was imported. */
+  sessionId: z.string().optional(),
   policyId: z.string().optional(),
   takenAt: z.iso.datetime(),
-  /** `missing`: its manifest was not found; it is no parent and cannot be restored. */
-  state: z.enum(["available", "missing"]),
+  /**
+   * `missing`: its manifest was not found. `expiring`: retention has let it go, and maintenance
+   * deletes it. Neither is a parent nor can it be restored.
+   */
+  state: z.enum(["available", "missing", "expiring"]),
+  /** Stated for this point: it stays until then, and no longer unless its policy says so. */
+  keepUntil: z.iso.datetime().optional(),
+  /** Nobody can delete it before. */
+  immutableUntil: z.iso.datetime().optional(),
+  /** The health check that found that it cannot be restored completely. */
+  damaged: z.object({ sessionId: z.string(), foundAt: z.iso.datetime() }).optional(),
   vm: vmConfigurationSchema,
   disks: z.array(restorePointDiskSchema).min(1),
 });

@@ -1,5 +1,13 @@
 import { z } from "zod";
-import { backupDiskResultSchema, restoreDiskResultSchema } from "../protocol/worker-event.ts";
+import { checkLevelSchema } from "../protocol/job.ts";
+import {
+  archiveResultSchema,
+  backupDiskResultSchema,
+  checkResultSchema,
+  importResultSchema,
+  maintainResultSchema,
+  restoreDiskResultSchema,
+} from "../protocol/worker-event.ts";
 
 /**
  * Session: one run of anything, as an operator sees it in the log. Its id is the id of the
@@ -8,7 +16,32 @@ import { backupDiskResultSchema, restoreDiskResultSchema } from "../protocol/wor
 export const sessionStateSchema = z.enum(["running", "succeeded", "warning", "failed", "skipped"]);
 export type SessionState = z.infer<typeof sessionStateSchema>;
 
-export const sessionTypeSchema = z.enum(["backup", "restore", "policy"]);
+export const sessionTypeSchema = z.enum([
+  "backup",
+  "restore",
+  "policy",
+  "retention",
+  "health-check",
+  "archive",
+  "retrieval",
+  "import",
+]);
+export type SessionType = z.infer<typeof sessionTypeSchema>;
+
+/** Kinds of run of which a repository has one at a time each. */
+export const REPOSITORY_RUNS = ["retention", "health-check", "import"] as const;
+export type RepositoryRun = (typeof REPOSITORY_RUNS)[number];
+
+/** What retention decided in one run, over all VMs of a repository. */
+export const retentionCountsSchema = z.object({
+  kept: z.number(),
+  expired: z.number(),
+  /** Of VMs that lose too much at once unless somebody confirms. */
+  heldBack: z.number(),
+  /** Beyond what one run does; the next one follows at once. */
+  left: z.number(),
+});
+export type RetentionCounts = z.infer<typeof retentionCountsSchema>;
 
 export const diskPlanSchema = z.object({
   diskId: z.string(),
@@ -30,6 +63,8 @@ export const sessionSchema = z.object({
   vmName: z.string().optional(),
   repositoryId: z.string().optional(),
   restorePointId: z.string().optional(),
+  /** Backup on demand: how long its restore point stays. */
+  keepUntil: z.iso.datetime().optional(),
   /** Why it ended as it did, in a sentence; always there unless it succeeded. */
   reason: z.string().optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
@@ -46,8 +81,18 @@ export const sessionSchema = z.object({
       vmName: z.string(),
       resourceGroupId: z.string().optional(),
       subnetId: z.string().optional(),
+      /** The archive's copy that the bytes come from. */
+      retrievalId: z.string().optional(),
     })
     .optional(),
+  retention: retentionCountsSchema.optional(),
+  maintenance: maintainResultSchema.omit({ kind: true, expiredPoints: true }).optional(),
+  checkLevel: checkLevelSchema.optional(),
+  check: checkResultSchema.omit({ kind: true }).optional(),
+  archiveId: z.string().optional(),
+  archive: archiveResultSchema.omit({ kind: true, archiveId: true }).optional(),
+  retrievalId: z.string().optional(),
+  import: importResultSchema.omit({ kind: true }).optional(),
   /** VMs of a policy's run, in order; each becomes a child session. */
   targets: z
     .array(z.object({ vmId: z.string(), vmResourceId: z.string(), vmName: z.string() }))
@@ -65,9 +110,19 @@ export const sessionLogLineSchema = z.object({
 });
 export type SessionLogLine = z.infer<typeof sessionLogLineSchema>;
 
-/** `running` in the table of sessions: which session may back up a VM now. */
-export const vmClaimSchema = z.object({ sessionId: z.string(), claimedAt: z.iso.datetime() });
-export type VmClaim = z.infer<typeof vmClaimSchema>;
+/** `running` in the table of sessions: which session may work on a VM or a repository now. */
+export const claimSchema = z.object({ sessionId: z.string(), claimedAt: z.iso.datetime() });
+export type Claim = z.infer<typeof claimSchema>;
+
+/** What a session claims: the VM that it backs up, or its kind of run in a repository. */
+export function claimIdOf(
+  session: Pick<Session, "type" | "vmId" | "repositoryId">,
+): string | undefined {
+  if (session.type === "backup") return session.vmId;
+  const isRun = REPOSITORY_RUNS.some((each) => each === session.type);
+  if (!isRun || session.repositoryId === undefined) return undefined;
+  return `${session.repositoryId}~${session.type}`;
+}
 
 /** `2026-11-22T01:30:00.000Z` → `20261122T013000Z`: sorts by time, safe in every name. */
 export function slotKey(slot: Date): string {
@@ -84,4 +139,8 @@ export function backupSessionId(vmId: string, slot: string, startedBy: string): 
 
 export function policySessionId(policyId: string, slot: string): string {
   return `policy-${policyId}-${slot}`;
+}
+
+export function repositorySessionId(type: RepositoryRun, repositoryId: string, at: string): string {
+  return `${type}-${repositoryId}-${at}`;
 }

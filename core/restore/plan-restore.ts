@@ -51,7 +51,7 @@ export function planRestore(
   const targets = planTargets(point, request);
   const conflicts: string[] = [];
   if (point.state !== "available")
-    conflicts.push(`restore point ${point.pointId} is missing in its repository`);
+    conflicts.push(`restore point ${point.pointId} is ${point.state}: it cannot be restored`);
   if (targets.vmResourceId.toLowerCase() === point.vm.resourceId.toLowerCase())
     conflicts.push("the name is the source VM's own: restore under a new name");
   if (request.vmName.length > VM_NAME_CHARACTERS_MAX)

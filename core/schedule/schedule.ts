@@ -56,7 +56,7 @@ const COUNTED_SLOTS_MAX = 100;
  * @param lastSlots latest slot that was started, by policy id
  */
 export function planDueBackups(
-  policies: readonly Policy[],
+  policies: readonly Pick<Policy, "policyId" | "enabled" | "enabledAt" | "schedule">[],
   lastSlots: ReadonlyMap<string, Date>,
   now: Date,
 ): DueBackup[] {

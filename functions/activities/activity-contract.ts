@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { RetentionCounts } from "#core/model/session.ts";
 import type { Outcome } from "#core/model/outcome.ts";
 import type { ACTIVITY_INPUTS } from "./activity-inputs.ts";
 
@@ -21,6 +22,23 @@ type Nothing = Record<string, never>;
 /** Value of each activity's outcome. */
 export interface ActivityValues {
   "claim-backup": { readonly claimed: boolean; readonly reason?: string };
+  "claim-repository": { readonly claimed: boolean; readonly reason?: string };
+  "plan-maintenance": {
+    /** Nothing when there is nothing to look after. */
+    readonly location: string | null;
+    readonly counts: RetentionCounts;
+    /** VMs that would lose too much at once, with numbers. */
+    readonly heldBack: readonly string[];
+  };
+  "index-maintenance": {
+    readonly expiredCount: number;
+    readonly keptCount: number;
+    readonly deletedObjects: number;
+    readonly deletedBytes: number;
+    readonly markedObjects: number;
+    readonly skipped: readonly string[];
+    readonly skippedCount: number;
+  };
   "capture-vm": { readonly location: string; readonly diskCount: number };
   "start-snapshots": { readonly snapshotCount: number };
   "read-snapshots": Readiness;

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { REPOSITORY_RUNS } from "#core/model/session.ts";
+import { checkLevelSchema } from "#core/protocol/job.ts";
 
 /** One schema for each activity's input. */
 const id = z.string().min(1).max(256);
@@ -15,6 +17,15 @@ export const ACTIVITY_INPUTS = {
     policyId: id.optional(),
     parentSessionId: id.optional(),
   }),
+  "claim-repository": session.extend({
+    repositoryId: id,
+    type: z.enum(REPOSITORY_RUNS),
+    trigger: z.enum(["schedule", "manual"]),
+    policyId: id.optional(),
+    checkLevel: checkLevelSchema.optional(),
+  }),
+  "plan-maintenance": session.extend({ confirmed: z.boolean() }),
+  "index-maintenance": session,
   "capture-vm": job.extend({ vmId: id, vmResourceId: z.string().min(1), repositoryId: id }),
   "start-snapshots": job,
   "read-snapshots": job,

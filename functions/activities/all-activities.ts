@@ -1,5 +1,6 @@
 import * as backupPoints from "./backup-points.ts";
 import * as jobs from "./jobs.ts";
+import * as maintenance from "./maintenance.ts";
 import * as policies from "./policies.ts";
 import * as regions from "./regions.ts";
 import * as restores from "./restores.ts";
@@ -15,6 +16,9 @@ import type { ActivityDefinition } from "./define-activity.ts";
 /** Every activity by its name: the compiler refuses one that is missing or wrongly named. */
 export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<Name> } = {
   "claim-backup": sessions.claimBackup,
+  "claim-repository": sessions.claimRepository,
+  "plan-maintenance": maintenance.planMaintenance,
+  "index-maintenance": maintenance.indexMaintenance,
   "capture-vm": snapshots.captureVm,
   "start-snapshots": snapshots.startSnapshots,
   "read-snapshots": snapshots.readSnapshots,

@@ -1,11 +1,14 @@
 import { HoldfastError } from "#core/lib/errors.ts";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
-import { planBackup, type SnapshotFacts } from "#core/backup/plan-backup.ts";
+import { planBackup, type DiskPlan, type SnapshotFacts } from "#core/backup/plan-backup.ts";
 import { latestPointIn } from "#core/backup/plan-snapshot-cleanup.ts";
+import type { BackupSpec } from "#core/model/job-record.ts";
+import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { BackupDiskResult } from "#core/protocol/worker-event.ts";
 import type { SnapshotState } from "#core/ports/compute.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
+import { chooseImmutableUntil, readRules } from "./retention.ts";
 import { getBackupJob, listPointsOfVm } from "./snapshots.ts";
 
 /** Planning a backup before its job, and indexing its restore point after it. */
@@ -24,13 +27,35 @@ async function getSnapshot(context: AppContext, snapshotId: string): Promise<Sna
 }
 
 export const planBackupOfJob = defineActivity("plan-backup", async (context, input) => {
+  const { jobId } = input;
+  const plans = await planOnce(context, jobId, input.forceFull);
+  // Retention may have let the parent go meanwhile. It marks and then looks who needs a point; here
+  // the need is written before the mark is looked at.
+  const parentIds = new Set(plans.flatMap(({ base }) => base?.parentPointId ?? []));
+  for (const parentId of parentIds) {
+    const parent = await context.records.points.read(parentId);
+    if (parent?.value.state !== "available") return counted(await planOnce(context, jobId, true));
+  }
+  return counted(plans);
+});
+
+function counted(plans: readonly DiskPlan[]): { fullCount: number; incrementalCount: number } {
+  const fullCount = plans.filter((plan) => plan.kind === "full").length;
+  return { fullCount, incrementalCount: plans.length - fullCount };
+}
+
+/** Plans, and writes the plan to the job and the session. */
+async function planOnce(
+  context: AppContext,
+  jobId: string,
+  forceFull: boolean,
+): Promise<DiskPlan[]> {
   const { records, compute } = context;
-  const { spec } = await getBackupJob(context, input.jobId);
-  const points = await listPointsOfVm(context, spec.vm.vmId);
-  const parent = latestPointIn(
-    spec.repositoryId,
-    points.filter((point) => point.pointId !== spec.pointId),
+  const { spec, sessionId } = await getBackupJob(context, jobId);
+  const points = (await listPointsOfVm(context, spec.vm.vmId)).filter(
+    (point) => point.pointId !== spec.pointId,
   );
+  const parent = latestPointIn(spec.repositoryId, points);
   const disks = await mapBounded(spec.disks, CALLS_AT_ONCE, async (disk) => {
     const before = parent?.disks.find((each) => each.diskId === disk.diskId)?.snapshot;
     const base = before === undefined ? undefined : await compute.readSnapshot(before.snapshotId);
@@ -42,7 +67,7 @@ export const planBackupOfJob = defineActivity("plan-backup", async (context, inp
       baseSnapshot: base?.provisioning === "succeeded" ? factsOf(base) : undefined,
     };
   });
-  const plans = planBackup({ forceFull: input.forceFull, parent, disks });
+  const plans = planBackup({ forceFull, parent, disks });
   const facts = new Map(disks.map((disk) => [disk.diskId, disk.snapshot]));
   const planned = spec.disks.map(({ base: _previous, ...disk }) => {
     const plan = plans.find((each) => each.diskId === disk.diskId);
@@ -59,18 +84,38 @@ export const planBackupOfJob = defineActivity("plan-backup", async (context, inp
       ...(plan?.base === undefined ? {} : { base: plan.base }),
     };
   });
-  await records.jobs.update(input.jobId, (job) =>
+  const immutableUntil = await immutableUntilOf(context, sessionId, spec, points);
+  await records.jobs.update(jobId, (job) =>
     job.state === "prepared" && job.spec.kind === "backup"
-      ? { ...job, spec: { ...job.spec, disks: planned } }
+      ? {
+          ...job,
+          spec: {
+            ...job.spec,
+            disks: planned,
+            ...(immutableUntil === undefined ? {} : { immutableUntil }),
+          },
+        }
       : undefined,
   );
-  await records.sessions.update(input.jobId, (session) => ({
+  await records.sessions.update(sessionId, (session) => ({
     ...session,
     plan: plans.map(({ diskId, name, kind, reason }) => ({ diskId, name, kind, reason })),
   }));
-  const fullCount = plans.filter((plan) => plan.kind === "full").length;
-  return { fullCount, incrementalCount: plans.length - fullCount };
-});
+  return plans;
+}
+
+async function immutableUntilOf(
+  context: AppContext,
+  sessionId: string,
+  spec: BackupSpec,
+  points: readonly RestorePoint[],
+): Promise<string | undefined> {
+  const { policyId, keepUntil } = await context.records.sessions.get(sessionId);
+  const repository = await context.records.repositories.get(spec.repositoryId);
+  const { pointId, takenAt } = spec;
+  const point = { pointId, vmId: spec.vm.vmId, takenAt, policyId, keepUntil };
+  return chooseImmutableUntil(repository, point, points, await readRules(context));
+}
 
 /** A worker that was given no base cannot know why: the plan does. */
 function withPlannedReason<Result extends BackupDiskResult>(
@@ -120,6 +165,7 @@ export const indexRestorePoint = defineActivity("index-restore-point", async (co
       },
     };
   });
+  const { keepUntil } = await records.sessions.get(sessionId);
   await records.points.insert(spec.pointId, {
     pointId: spec.pointId,
     vmId: spec.vm.vmId,
@@ -129,6 +175,8 @@ export const indexRestorePoint = defineActivity("index-restore-point", async (co
     ...(input.policyId === undefined ? {} : { policyId: input.policyId }),
     takenAt: spec.takenAt,
     state: "available",
+    ...(keepUntil === undefined ? {} : { keepUntil }),
+    ...(spec.immutableUntil === undefined ? {} : { immutableUntil: spec.immutableUntil }),
     vm: spec.vm,
     disks,
   });

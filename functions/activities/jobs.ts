@@ -2,26 +2,18 @@ import { createHash } from "node:crypto";
 import { HoldfastError } from "#core/lib/errors.ts";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import type { JobRecord } from "#core/model/job-record.ts";
-import {
-  INLINE_SEALED_BYTES_MAX,
-  PROTOCOL_VERSION,
-  type Job,
-  type JobMessage,
-  type RepositoryTarget,
-} from "#core/protocol/job.ts";
+import { INLINE_SEALED_BYTES_MAX, type JobMessage } from "#core/protocol/job.ts";
 import { sealJob } from "#core/protocol/sealing.ts";
-import { secretKey } from "../config.ts";
 import type { AppContext } from "../app-context.ts";
+import { buildJob, GRANTS_AT_ONCE, type Grant } from "./build-job.ts";
 import { defineActivity } from "./define-activity.ts";
+import { readResumePoints } from "./resume-points.ts";
 import { getRunningSession } from "./running-session.ts";
 import { jobBlobPrefix } from "./workers.ts";
 
 /** Dispatch of a job, what became of it, and the end of its grants. */
-const GRANTS_AT_ONCE = 5;
 /** Longest time that Azure keeps a queue message that names no other. */
 const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
-
-type Grant = (resourceId: string, access: "Read" | "Write") => Promise<string>;
 
 /**
  * The ledger's row is there before the SAS is: whatever happens, it will be revoked. When the row
@@ -47,73 +39,6 @@ function grantId(jobId: string, resourceId: string): string {
   return `${jobId}~${digest.slice(0, 32)}`;
 }
 
-async function targetOf(context: AppContext, repositoryId: string): Promise<RepositoryTarget> {
-  const repository = await context.records.repositories.get(repositoryId);
-  const { blobServiceUrl, container, folder, encryption } = repository;
-  const target = { repositoryId, blobServiceUrl, container, folder };
-  if (encryption.kind === "none") return { ...target, encryption: { kind: "none" } };
-  const password = context.config.secrets.get(secretKey(encryption.secretName));
-  if (password === undefined)
-    throw new HoldfastError(
-      "SecretNotFound",
-      `The app has no secret '${encryption.secretName}' for repository '${repository.name}': add app setting HOLDFAST_SECRET_${secretKey(encryption.secretName)}.`,
-    );
-  return { ...target, encryption: { kind: "password", password } };
-}
-
-async function buildJob(
-  context: AppContext,
-  record: JobRecord,
-  attempt: number,
-  workerId: string,
-  grant: Grant,
-): Promise<Job> {
-  const { jobId, spec } = record;
-  const expiresAt = new Date(context.clock().getTime() + context.config.sasSeconds * 1000);
-  const common = {
-    version: PROTOCOL_VERSION,
-    jobId,
-    attempt,
-    workerId,
-    expiresAt: expiresAt.toISOString(),
-    repository: await targetOf(context, spec.repositoryId),
-  } as const;
-  if (spec.kind === "restore") {
-    const disks = await mapBounded(spec.disks, GRANTS_AT_ONCE, async (disk) => ({
-      diskId: disk.diskId,
-      sizeBytes: disk.sizeBytes,
-      writtenToBytes: 0,
-      sas: await grant(disk.targetDiskId, "Write"),
-    }));
-    const source = { kind: "point" } as const;
-    return { ...common, kind: "restore", vmId: spec.vmId, pointId: spec.pointId, source, disks };
-  }
-  const disks = await mapBounded(spec.disks, GRANTS_AT_ONCE, async (disk) => ({
-    diskId: disk.diskId,
-    name: disk.name,
-    slot: disk.slot,
-    sizeBytes: disk.sizeBytes,
-    sas: await grant(disk.snapshotId, "Read"),
-    ...(disk.base === undefined
-      ? {}
-      : {
-          base: {
-            sas: await grant(disk.base.snapshotId, "Read"),
-            parentPointId: disk.base.parentPointId,
-          },
-        }),
-  }));
-  return {
-    ...common,
-    kind: "backup",
-    pointId: spec.pointId,
-    takenAt: spec.takenAt,
-    vm: spec.vm,
-    disks,
-    unchangedSampleCount: context.config.unchangedSampleCount,
-  };
-}
-
 /** Whether this dispatch is still to be sent: not when it was, is over, or a later one was made. */
 function needsDispatch(job: JobRecord, attempt: number): boolean {
   if (job.attempt !== attempt) return job.attempt < attempt;
@@ -124,8 +49,9 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
   const { records, staging, config, clock, events } = context;
   const { jobId, attempt, workerId } = input;
   const now = clock().toISOString();
-  const { sessionId } = await records.jobs.get(jobId);
-  await getRunningSession(context, sessionId);
+  const before = await records.jobs.get(jobId);
+  await getRunningSession(context, before.sessionId);
+  const resumeAt = await readResumePoints(context, before);
   const record = await records.jobs.update(jobId, (job) => {
     if (!needsDispatch(job, attempt)) return undefined;
     // A crash came between sending and noting, or the other of two runs is at it: what the worker
@@ -134,6 +60,7 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
     const { sentAt: _sent, error: _error, finishedAt: _finished, ...rest } = job;
     return {
       ...rest,
+      ...(resumeAt === undefined ? {} : { resumeAt }),
       state: "dispatched",
       attempt,
       workerId,

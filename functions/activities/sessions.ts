@@ -1,3 +1,4 @@
+import { claimIdOf } from "#core/model/session.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
 
@@ -22,29 +23,50 @@ export const claimBackup = defineActivity("claim-backup", async (context, input)
   const session = await records.sessions.get(sessionId);
   if (session.state !== "running")
     return { claimed: false, reason: `the session ended as ${session.state} before` };
-  const holder = await claimVm(context, vmId, sessionId);
+  const holder = await claim(context, vmId, sessionId);
   if (holder === sessionId) return { claimed: true };
   return { claimed: false, reason: `session ${holder} is backing up this VM` };
 });
 
-/** Answers the session that holds the VM now: this one, or one that is still running. */
-async function claimVm(context: AppContext, vmId: string, sessionId: string): Promise<string> {
+/** One run of each kind at a time in a repository. */
+export const claimRepository = defineActivity("claim-repository", async (context, input) => {
   const { records, clock } = context;
-  const claim = { sessionId, claimedAt: clock().toISOString() };
-  if ((await records.vmClaims.insert(vmId, claim)) === "inserted") return sessionId;
-  const held = await records.vmClaims.read(vmId);
-  if (held === undefined) return claimVm(context, vmId, sessionId);
+  const { sessionId, ...fields } = input;
+  const startedAt = clock().toISOString();
+  await records.sessions.insert(sessionId, {
+    sessionId,
+    state: "running",
+    startedAt,
+    jobId: sessionId,
+    ...fields,
+  });
+  const session = await records.sessions.get(sessionId);
+  if (session.state !== "running")
+    return { claimed: false, reason: `the session ended as ${session.state} before` };
+  const claimId = claimIdOf(session);
+  const holder = claimId === undefined ? sessionId : await claim(context, claimId, sessionId);
+  if (holder === sessionId) return { claimed: true };
+  return { claimed: false, reason: `session ${holder} is doing this in the repository` };
+});
+
+/** Answers the session that holds the object now: this one, or one that is still running. */
+async function claim(context: AppContext, claimId: string, sessionId: string): Promise<string> {
+  const { records, clock } = context;
+  const wanted = { sessionId, claimedAt: clock().toISOString() };
+  if ((await records.claims.insert(claimId, wanted)) === "inserted") return sessionId;
+  const held = await records.claims.read(claimId);
+  if (held === undefined) return claim(context, claimId, sessionId);
   if (held.value.sessionId === sessionId) return sessionId;
   const holder = await records.sessions.read(held.value.sessionId);
   if (holder?.value.state === "running") return held.value.sessionId;
   // The holder is over and did not give the claim back: it is taken over.
-  const taken = await records.vmClaims.put(vmId, claim, { ifVersion: held.version });
-  return taken === "written" ? sessionId : claimVm(context, vmId, sessionId);
+  const taken = await records.claims.put(claimId, wanted, { ifVersion: held.version });
+  return taken === "written" ? sessionId : claim(context, claimId, sessionId);
 }
 
 /**
- * Gives back the VM of a session and ends it. Only the first end counts. In this order, because the
- * claim of a session that is over may be taken by another at any moment; and with both the VM is
+ * Gives back what a session claimed and ends it. Only the first end counts. In this order, because the
+ * claim of a session that is over may be taken by another at any moment; and with both the object is
  * free once the session shows an end.
  */
 export async function endSession(
@@ -61,10 +83,10 @@ export async function endSession(
   const endedAt = clock().toISOString();
   const running = await records.sessions.read(sessionId);
   if (running?.value.state !== "running") return;
-  const { vmId } = running.value;
-  if (vmId !== undefined) {
-    const held = await records.vmClaims.read(vmId);
-    if (held?.value.sessionId === sessionId) await records.vmClaims.delete(vmId);
+  const claimId = claimIdOf(running.value);
+  if (claimId !== undefined) {
+    const held = await records.claims.read(claimId);
+    if (held?.value.sessionId === sessionId) await records.claims.delete(claimId);
   }
   await records.sessions.update(sessionId, (before) =>
     before.state === "running"

@@ -1,6 +1,7 @@
 import type { OrchestrationHandler } from "durable-functions";
 import { awaitJob } from "./await-job.ts";
 import { backupVm } from "./backup-vm.ts";
+import { maintainRepository } from "./maintain-repository.ts";
 import { ORCHESTRATORS, type OrchestratorName } from "./names.ts";
 import { policyLane, policyRun } from "./policy-run.ts";
 import { restoreVm } from "./restore-vm.ts";
@@ -15,5 +16,6 @@ export const ORCHESTRATOR_HANDLERS: Readonly<Record<OrchestratorName, Orchestrat
   [ORCHESTRATORS.restoreVm]: restoreVm,
   [ORCHESTRATORS.runWorkerJob]: runWorkerJob,
   [ORCHESTRATORS.awaitJob]: awaitJob,
+  [ORCHESTRATORS.maintainRepository]: maintainRepository,
   [ORCHESTRATORS.sweep]: sweep,
 };

@@ -6,6 +6,7 @@ export const ORCHESTRATORS = {
   restoreVm: "restore-vm",
   runWorkerJob: "run-worker-job",
   awaitJob: "await-job",
+  maintainRepository: "maintain-repository",
   sweep: "sweep",
 } as const;
 export type OrchestratorName = (typeof ORCHESTRATORS)[keyof typeof ORCHESTRATORS];

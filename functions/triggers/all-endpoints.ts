@@ -2,12 +2,14 @@ import type { Endpoint } from "../http/endpoint.ts";
 import { policyEndpoints } from "./policies.http.ts";
 import { protectedVmEndpoints } from "./protected-vms.http.ts";
 import { repositoryEndpoints } from "./repositories.http.ts";
+import { repositoryRunEndpoints } from "./repository-runs.http.ts";
 import { restoreEndpoints } from "./restores.http.ts";
 import { sessionEndpoints } from "./sessions.http.ts";
 
 export const ENDPOINTS: readonly Endpoint[] = [
   ...policyEndpoints,
   ...repositoryEndpoints,
+  ...repositoryRunEndpoints,
   ...protectedVmEndpoints,
   ...sessionEndpoints,
   ...restoreEndpoints,

@@ -10,8 +10,15 @@ const POLICY_ID_BYTES = 6;
 
 /** What a schema alone cannot tell. */
 async function checkPolicy(context: AppContext, input: PolicyInput): Promise<void> {
-  const fault = findScheduleFault(input.schedule);
-  if (fault !== undefined) throw wrongField(`schedule.${fault.field}`, fault.reason);
+  const schedules = {
+    schedule: input.schedule,
+    "archive.schedule": input.archive?.schedule,
+    "healthCheck.schedule": input.healthCheck?.schedule,
+  };
+  for (const [path, schedule] of Object.entries(schedules)) {
+    const fault = schedule === undefined ? undefined : findScheduleFault(schedule);
+    if (fault !== undefined) throw wrongField(`${path}.${fault.field}`, fault.reason);
+  }
   if (Object.values(input.selection.include).every((list) => list.length === 0))
     throw wrongField("selection.include", "it names no VM and no criterion");
   if ((await context.records.repositories.read(input.repositoryId)) === undefined)

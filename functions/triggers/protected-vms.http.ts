@@ -2,6 +2,7 @@ import { z } from "zod";
 import { isLater } from "#core/backup/plan-snapshot-cleanup.ts";
 import { chooseVm } from "#core/schedule/choose-vms.ts";
 import { backupSessionId, slotKey } from "#core/model/session.ts";
+import { ON_DEMAND_DAYS } from "#core/model/retention.ts";
 import type { Policy } from "#core/model/policy.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { VmSummary } from "#core/model/vm-configuration.ts";
@@ -13,6 +14,8 @@ import type { BackupVmInput } from "../orchestrators/backup-vm.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
 
 /** `/api/v1/protected-vms`: VMs of the subscriptions, what covers them, and backups on demand. */
+const DAY_MS = 24 * 3600 * 1000;
+
 interface ProtectedVm extends VmSummary {
   readonly policies: readonly { readonly policyId: string; readonly name: string }[];
   readonly lastRestorePoint: { readonly pointId: string; readonly takenAt: string } | null;
@@ -65,6 +68,8 @@ const backupRequestSchema = z.strictObject({
   /** Of the VM's policy when missing. */
   repositoryId: z.string().min(1).max(64).optional(),
   forceFull: z.boolean().default(false),
+  /** The restore point stays so long; after that retention lets it go. */
+  retentionDays: z.number().int().min(1).max(36_500).default(ON_DEMAND_DAYS),
 });
 
 /** The repository that was asked for, else the one of a policy that covers the VM. */
@@ -147,6 +152,7 @@ export const protectedVmEndpoints: readonly Endpoint[] = [
         vmName: vm.name,
         repositoryId,
         jobId: sessionId,
+        keepUntil: new Date(now.getTime() + request.retentionDays * DAY_MS).toISOString(),
       });
       if (inserted === "exists")
         throw new Problem(409, "BackupJustStarted", `Session '${sessionId}' started this second.`);

@@ -14,7 +14,7 @@ import { changed } from "./policies.http.ts";
 const REPOSITORY_ID_BYTES = 6;
 
 function checkSecret({ config }: AppContext, { encryption }: RepositoryInput): void {
-  if (encryption.kind === "none") return;
+  if (encryption.kind !== "password") return;
   const key = secretKey(encryption.secretName);
   if (!config.secrets.has(key))
     throw wrongField("encryption.secretName", `the app has no setting HOLDFAST_SECRET_${key}`);
@@ -29,6 +29,13 @@ async function checkPlace(
     if (id !== except && placeOf(value) === placeOf(input))
       throw new Problem(409, "RepositoryExists", `Repository '${id}' is in this folder already.`);
   }
+}
+
+type Immutability = Repository["immutability"];
+
+function isWeaker(after: Immutability, before: Immutability): boolean {
+  const daysOf = (each: Immutability): number => (each.kind === "on" ? each.days : 0);
+  return daysOf(after) < daysOf(before);
 }
 
 function placeOf({ blobServiceUrl, container, folder }: RepositoryInput): string {
@@ -122,6 +129,16 @@ export const repositoryEndpoints: readonly Endpoint[] = [
           409,
           "RepositoryInUse",
           "There are restore points in it: its place and its encryption cannot change.",
+        );
+      const { immutability } = before.value;
+      if (
+        isWeaker(input.immutability, immutability) &&
+        (await hasPoints(call.context, repositoryId))
+      )
+        throw new Problem(
+          409,
+          "RepositoryInUse",
+          "There are restore points in it: its immutability cannot be switched off or shortened.",
         );
       const repository = {
         ...input,

@@ -15,6 +15,11 @@ const pointQuerySchema = z.strictObject({
   repositoryId: z.string().min(1).optional(),
 });
 
+const keepRequestSchema = z.strictObject({
+  /** The point stays until then; `null`: as long as its policy says, else for ever. */
+  keepUntil: z.iso.datetime().nullable(),
+});
+
 const restoreRequestSchema = z.strictObject({
   restorePointId: z.string().min(1).max(256),
   /** Name of the VM to make: letters, digits and hyphens. */
@@ -65,6 +70,25 @@ export const restoreEndpoints: readonly Endpoint[] = [
       const found = await call.context.records.points.read(pointId);
       if (found === undefined) throw notFound("RestorePoint", pointId);
       return { status: 200, body: found.value };
+    },
+  },
+  {
+    name: "keep-restore-point",
+    method: "PUT",
+    route: "v1/restore-points/{pointId}/keep-until",
+    async handle(call) {
+      const pointId = call.param("pointId");
+      const { keepUntil } = await call.body(keepRequestSchema);
+      const { records } = call.context;
+      const found = await records.points.update(pointId, ({ keepUntil: _before, ...point }) =>
+        point.state === "expiring"
+          ? undefined
+          : { ...point, ...(keepUntil === null ? {} : { keepUntil }) },
+      );
+      if (found === undefined) throw notFound("RestorePoint", pointId);
+      if (found.state === "expiring")
+        throw new Problem(409, "RestorePointExpiring", "Retention has let the restore point go.");
+      return { status: 200, body: summaryOf(found) };
     },
   },
   {

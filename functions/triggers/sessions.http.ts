@@ -44,8 +44,9 @@ async function listSessions(
 
 /** Progress of each disk, with the rate since the job was dispatched. */
 function progressOf(job: JobRecord): object[] {
+  const disks = "disks" in job.spec ? job.spec.disks : [];
   const names = new Map(
-    job.spec.disks.map((disk) => [disk.diskId, "name" in disk ? disk.name : disk.targetDiskId]),
+    disks.map((disk) => [disk.diskId, "name" in disk ? disk.name : disk.targetDiskId]),
   );
   const elapsedMs = Date.parse(job.progressAt ?? "") - Date.parse(job.dispatchedAt ?? "");
   return job.progress.map((disk) => ({

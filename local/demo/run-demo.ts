@@ -232,7 +232,7 @@ async function pointsOf({ api }: Demo, policySession: ShownSession): Promise<Poi
   const children = await childrenOf(api, policySession.sessionId);
   const ids = new Set(children.map(({ sessionId }) => sessionId));
   const points = await api.list("/restore-points", pointSummarySchema);
-  const found = points.filter(({ sessionId }) => ids.has(sessionId));
+  const found = points.filter(({ sessionId }) => sessionId !== undefined && ids.has(sessionId));
   if (found.length !== machines.length) {
     throw new Error(`${found.length} restore points of ${machines.length} machines were indexed.`);
   }

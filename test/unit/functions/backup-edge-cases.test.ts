@@ -56,7 +56,7 @@ describe("a VM that is not as expected", () => {
     expect([session.state, session.error?.code]).toEqual(["failed", "VmNotFound"]);
     expect(session.reason).toContain("does not exist any more");
     expect(world.azure.resources.size).toBe(0);
-    expect(await collect(world.context.records.vmClaims.list())).toEqual([]);
+    expect(await collect(world.context.records.claims.list())).toEqual([]);
   });
 
   it("is deleted while its backup runs: the snapshots are enough", async () => {

@@ -38,7 +38,7 @@ async function count(list: AsyncIterable<unknown>): Promise<number> {
 async function expectNothingLeft(world: World, left: { snapshots: number; workers: number }) {
   expect(world.azure.liveSas.size).toBe(0);
   expect(await count(world.context.records.grants.list())).toBe(0);
-  expect(await count(world.context.records.vmClaims.list())).toBe(0);
+  expect(await count(world.context.records.claims.list())).toBe(0);
   expect(world.azure.ofType("snapshot")).toHaveLength(left.snapshots);
   expect(world.azure.ofType("worker")).toHaveLength(left.workers);
   expect(world.azure.ofType("nic")).toHaveLength(left.workers);
@@ -102,9 +102,9 @@ describe("backup of a VM", () => {
 
   it("is skipped while another session backs up the VM, not after that one is over", async () => {
     const world = await prepare();
-    const { sessions, vmClaims } = world.context.records;
+    const { sessions, claims } = world.context.records;
     const other = { sessionId: "other", claimedAt: world.context.clock().toISOString() };
-    await vmClaims.insert(createTestVm().vmId, other);
+    await claims.insert(createTestVm().vmId, other);
     await sessions.insert("other", {
       sessionId: "other",
       type: "backup",

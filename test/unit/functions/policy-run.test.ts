@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { DEFAULT_RETENTION } from "#core/model/retention.ts";
 import type { Policy } from "#core/model/policy.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { runScheduleTick } from "#functions/triggers/schedule-tick.timer.ts";
@@ -25,6 +26,7 @@ async function prepare(vmCount: number): Promise<World> {
       exclude: NO_VMS,
     },
     repositoryId: "r-1",
+    retention: DEFAULT_RETENTION,
     maxConcurrentVms: 2,
     createdAt: enabledAt,
     enabledAt,
@@ -61,7 +63,10 @@ describe("schedule tick", () => {
     expect(started).toEqual(["policy-p-1-20261122T011500Z"]);
     world.driver.now += 24 * 3_600_000;
     await runScheduleTick(world.context, client);
-    expect(started.at(-1)).toBe("policy-p-1-20261123T011500Z");
+    expect(started).toContain("policy-p-1-20261123T011500Z");
+    expect(started.filter((id) => id.startsWith("retention"))).toEqual([
+      "retention-r-1-20261122T050000Z",
+    ]);
     const slots = await collect(world.context.records.slots("p-1").list());
     expect(slots.map(({ id }) => id)).toEqual(["20261123T011500Z"]);
   });

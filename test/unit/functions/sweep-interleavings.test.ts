@@ -195,10 +195,10 @@ describe("the sweep beside running work", () => {
     const { records } = world.context;
     await backUp(world, sessionOf(22));
     const claimedAt = world.context.clock().toISOString();
-    await records.vmClaims.insert(VM.vmId, { sessionId: sessionOf(23), claimedAt });
+    await records.claims.insert(VM.vmId, { sessionId: sessionOf(23), claimedAt });
     const end = { sessionId: sessionOf(22), state: "failed" };
     expect(await ACTIVITIES["close-session"].run(world.context, end)).toMatchObject({ ok: true });
-    expect((await records.vmClaims.get(VM.vmId)).sessionId).toBe(sessionOf(23));
+    expect((await records.claims.get(VM.vmId)).sessionId).toBe(sessionOf(23));
     expect((await records.sessions.get(sessionOf(22))).state).toBe("succeeded");
   });
 });

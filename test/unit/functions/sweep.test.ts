@@ -101,7 +101,7 @@ describe("sweep", () => {
       startedAt,
       vmId,
     });
-    await records.vmClaims.insert(vmId, { sessionId: SESSION, claimedAt: startedAt });
+    await records.claims.insert(vmId, { sessionId: SESSION, claimedAt: startedAt });
     await runSweepTick(world.context, world.client);
     expect((await records.sessions.get(SESSION)).state).toBe("running");
     world.driver.now += 3_600_000;
@@ -110,6 +110,6 @@ describe("sweep", () => {
       state: "failed",
       error: { code: "OrchestrationLost" },
     });
-    expect(await records.vmClaims.read(vmId)).toBeUndefined();
+    expect(await records.claims.read(vmId)).toBeUndefined();
   });
 });

@@ -100,7 +100,7 @@ async function leftOf(world: World): Promise<object> {
   return {
     sas: azure.liveSas.size,
     grants: (await collect(records.grants.list())).length,
-    claims: (await collect(records.vmClaims.list())).length,
+    claims: (await collect(records.claims.list())).length,
     restorations: (await collect(records.restorations.list())).length,
     workers: (await collect(records.workers.list())).length,
     pool: driver.pools.get("westeurope")?.workers ?? [],

@@ -67,7 +67,7 @@ describe("plan of a backup", () => {
     ["a full backup was asked for", { ...facts, forceFull: true }],
     ["first backup", { ...facts, parent: undefined }],
     [
-      "the parent restore point 1 is missing in the repository",
+      "the parent restore point 1 is missing",
       { ...facts, parent: pointOf("1", { state: "missing" }) },
     ],
     ["first backup of this disk", withDisk({ diskId: "new" })],

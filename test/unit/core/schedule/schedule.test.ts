@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { DEFAULT_RETENTION } from "#core/model/retention.ts";
 import type { Policy } from "#core/model/policy.ts";
 import {
   findScheduleFault,
@@ -20,6 +21,7 @@ function policyOf(fields: Partial<Policy>): Policy {
     selection: { include: NO_VMS, exclude: NO_VMS },
     repositoryId: "r",
     maxConcurrentVms: 1,
+    retention: DEFAULT_RETENTION,
     createdAt: "2026-01-01T00:00:00.000Z",
     enabledAt: "2026-01-01T00:00:00.000Z",
     updatedAt: "2026-01-01T00:00:00.000Z",
