@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { createDiskData } from "#azure/disk/disk-data.ts";
 import { createCredential } from "#azure/identity/credential.ts";
+import { createKeyWrapper } from "#azure/keyvault/key-wrapper.ts";
 import { createRepositoryStore } from "#azure/storage/repository-store.ts";
 import { createWorkerChannel } from "#azure/storage/worker-channel.ts";
 import { systemClock } from "./clock.ts";
@@ -30,6 +31,7 @@ export function createAgent(config: AgentConfig, agentVersion: string): Agent {
     sendEvent: async (body, signal) => {
       if (!(await sender.sendUntilAccepted(body, signal))) signal.throwIfAborted();
     },
+    keyVault: createKeyWrapper({ credential }),
     random: (byteCount) => randomBytes(byteCount),
     clock,
   };

@@ -200,13 +200,13 @@ async function resultOfCommitted(
   for (const { diskPoint } of point.disks) {
     const { diskId, sequence } = diskPoint;
     const { manifest } = await readDiskPoint(repository, diskId, sequence, signal);
-    disks.push(resultOf({ manifest, ...manifest }, "was committed before", 0));
+    disks.push(resultOf({ manifest, ...manifest, healedBlocks: 0 }, "was committed before", 0));
   }
   return { kind: "backup", pointId: point.pointId, disks };
 }
 
 function resultOf(
-  written: Pick<BackedUpDisk, "manifest" | "kind" | "stats" | "changeHintWrong">,
+  written: Pick<BackedUpDisk, "manifest" | "kind" | "stats" | "changeHintWrong" | "healedBlocks">,
   reason: string,
   durationMs: number,
 ): BackupDiskResult {
@@ -222,10 +222,23 @@ function resultOf(
     zeroBytes,
     unchangedBytes,
     durationMs,
-    warnings: written.changeHintWrong
-      ? ["Blocks that Azure listed as unchanged had changed. The whole disk was read."]
-      : [],
+    warnings: warningsOf(written),
   };
+}
+
+function warningsOf({
+  changeHintWrong,
+  healedBlocks,
+}: Pick<BackedUpDisk, "changeHintWrong" | "healedBlocks">): string[] {
+  const warnings: string[] = [];
+  if (changeHintWrong)
+    warnings.push("Blocks that Azure listed as unchanged had changed. The whole disk was read.");
+  if (healedBlocks > 0) {
+    warnings.push(
+      `${healedBlocks} blocks that a health check had found damaged were read and stored again. Older restore points stay damaged.`,
+    );
+  }
+  return warnings;
 }
 
 function reasonOf(

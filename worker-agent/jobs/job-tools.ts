@@ -1,7 +1,9 @@
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import type { DiskData } from "#core/ports/disk-data.ts";
+import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
 import type { RepositoryTarget } from "#core/protocol/job.ts";
 import type { WorkerEventBody } from "#core/protocol/worker-event.ts";
+import type { RepositorySecret } from "#core/repository/index.ts";
 import type { DataMover } from "../data-mover/data-mover.ts";
 import type { Clock } from "../clock.ts";
 
@@ -16,6 +18,8 @@ export interface JobTools {
   readonly startMover: (diskCount: number) => Mover;
   /** Tells the control plane, again and again until the queue has taken it; throws on abort. */
   readonly sendEvent: (body: WorkerEventBody, signal: AbortSignal) => Promise<void>;
+  /** Opens repositories whose key is in a key vault, with the worker's identity. */
+  readonly keyVault: KeyWrapper;
   /** Cryptographically strong bytes. */
   readonly random: (byteCount: number) => Uint8Array;
   readonly clock: Clock;
@@ -26,3 +30,11 @@ export interface JobTools {
  * that the agent stays below 400 MiB whatever their number and size is (`data-mover.ts`).
  */
 export const PARALLEL_DISKS_MAX = 8;
+
+/** What opens the repository of a job. */
+export function secretOf(
+  { keyVault }: Pick<JobTools, "keyVault">,
+  { encryption }: RepositoryTarget,
+): RepositorySecret {
+  return encryption.kind === "key-vault" ? { ...encryption, vault: keyVault } : encryption;
+}

@@ -17,7 +17,7 @@ import {
 import { type JobTools, secretOf } from "./job-tools.ts";
 
 export async function runMaintain(
-  tools: Pick<JobTools, "openStore" | "random" | "clock">,
+  tools: Pick<JobTools, "openStore" | "random" | "clock" | "keyVault">,
   job: MaintainJob,
   signal: AbortSignal,
 ): Promise<JobResult> {

@@ -13,7 +13,7 @@ import {
   type VmPoint,
 } from "#core/repository/index.ts";
 import type { ProgressBoard } from "../progress-board.ts";
-import { PARALLEL_DISKS_MAX, type JobTools, type Mover } from "./job-tools.ts";
+import { PARALLEL_DISKS_MAX, type JobTools, type Mover, secretOf } from "./job-tools.ts";
 
 export async function runRestore(
   tools: JobTools,
@@ -22,7 +22,7 @@ export async function runRestore(
   signal: AbortSignal,
 ): Promise<JobResult> {
   const store = tools.openStore(job.repository);
-  const repository = await openRepository(store, job.repository.encryption, signal);
+  const repository = await openRepository(store, secretOf(tools, job.repository), signal);
   const point = await readVmPoint(repository, job.vmId, job.pointId, signal);
   const parallel = Math.min(PARALLEL_DISKS_MAX, job.disks.length);
   await using mover = tools.startMover(parallel);

@@ -8,11 +8,11 @@ import { failureOf, newRepository, signal } from "./fixtures.ts";
 const root = join(import.meta.dirname, "../../../..");
 const page = readFileSync(join(root, "docs/repository-format.md"), "utf8");
 
-/** `core` reads no file: the page is kept there as a module too. `vitest -u` of this file renews it. */
+/** `core` reads no file: the page is kept there as a module too. `vitest run readme-text --update=all` renews it. */
 it("the program carries the whole page of the format, as it is", async () => {
   const sections = page.split("\n## ").map((section) => `  ${JSON.stringify(section)},\n`);
   const text =
-    "/** docs/repository-format.md, cut at its headings; made by `vitest run -u readme-text`. */\n" +
+    "/** docs/repository-format.md, cut at its headings; made by `vitest run readme-text --update=all`. */\n// prettier-ignore\n" +
     `export const FORMAT_PAGE: readonly string[] = [\n${sections.join("")}];\n`;
   await expect(text).toMatchFileSnapshot(join(root, "core/repository/format-page.ts"));
   expect(readmeText().endsWith(page)).toBe(true);

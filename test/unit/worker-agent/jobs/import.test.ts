@@ -7,7 +7,7 @@ import {
   workerEventBodySchema,
   type WorkerEventBody,
 } from "#core/protocol/worker-event.ts";
-import { objectNames } from "#core/repository/index.ts";
+import { archiveVmPoint, objectNames, openRepository } from "#core/repository/index.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import { DataMover } from "#worker-agent/data-mover/data-mover.ts";
 import type { JobTools } from "#worker-agent/jobs/job-tools.ts";
@@ -15,6 +15,7 @@ import { runJob } from "#worker-agent/jobs/run-job.ts";
 import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
+import { noKeyVault } from "../no-key-vault.ts";
 
 const signal = new AbortController().signal;
 const board = new ProgressBoard();
@@ -37,6 +38,7 @@ beforeEach(() => {
     sendEvent: async (body) => {
       sent.push(workerEventBodySchema.parse(body));
     },
+    keyVault: noKeyVault,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
   };
@@ -131,6 +133,29 @@ test("what cannot be read is named and the rest is told", async () => {
   expect(pages().flatMap(({ points }) => points.map(({ pointId }) => pointId))).toEqual([
     "p3",
     "p4",
+  ]);
+});
+
+test("an archive is told with the point that it is a copy of", async () => {
+  await backUp("p1");
+  const repository = await openRepository(store, encryption, signal);
+  const common = { random: randomBytes, now: () => new Date("2026-11-23T00:00:00Z") };
+  const name = { vmId: "vm-1", archiveId: "a1" };
+  await archiveVmPoint(repository, { ...common, ...name, pointId: "p1" }, signal);
+  await store.delete(objectNames.vmPoint("vm-1", "p1"), signal);
+  await store.create(objectNames.archive("vm-1", "a2"), new Uint8Array(100), signal);
+  const result = await runImportJob();
+  expect(result).toMatchObject({
+    pointCount: 0,
+    archiveCount: 1,
+    unreadable: [objectNames.archive("vm-1", "a2")],
+  });
+  expect(pages()[0]?.points).toMatchObject([
+    {
+      pointId: "p1",
+      source: { kind: "archive", archiveId: "a1" },
+      disks: [{ diskId: "a", slot: "os", sizeBytes }],
+    },
   ]);
 });
 

@@ -8,6 +8,7 @@ import { runJob } from "#worker-agent/jobs/run-job.ts";
 import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
+import { noKeyVault } from "../no-key-vault.ts";
 
 const MIB = 1024 * 1024;
 const BLOCK_BYTES = 256 * 1024;
@@ -28,6 +29,7 @@ beforeEach(() => {
     diskData: disks,
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
     sendEvent: async () => undefined,
+    keyVault: noKeyVault,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
   };

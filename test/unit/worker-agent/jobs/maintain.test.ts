@@ -9,6 +9,7 @@ import { runJob } from "#worker-agent/jobs/run-job.ts";
 import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
+import { noKeyVault } from "../no-key-vault.ts";
 
 const signal = new AbortController().signal;
 const encryption = { kind: "none" } as const;
@@ -25,6 +26,7 @@ beforeEach(() => {
     openStore: () => store,
     diskData: new MemoryDisks(),
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
+    keyVault: noKeyVault,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date(nowMs), sleep: async () => undefined },
     sendEvent: async () => undefined,
