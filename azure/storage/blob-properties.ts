@@ -6,6 +6,7 @@ interface BlobProperties {
   readonly lastModified?: Date;
   readonly accessTier?: string;
   readonly archiveStatus?: string;
+  readonly copyStatus?: string;
   readonly immutabilityPolicyExpiresOn?: Date;
 }
 
@@ -17,7 +18,7 @@ export function tierName<Tier extends AccessTier>(tier: Tier): (typeof TIERS)[Ti
 
 export function asListed(name: string, properties: BlobProperties): StoredBlob {
   const tier = tierOf(properties.accessTier);
-  const rehydratingTo = rehydrationOf(properties.archiveStatus);
+  const rehydratingTo = rehydrationOf(properties.archiveStatus) ?? copyTargetOf(properties);
   const immutableUntil = properties.immutabilityPolicyExpiresOn;
   return {
     name,
@@ -48,4 +49,11 @@ const REHYDRATIONS_OF_AZURE: ReadonlyMap<string | undefined, OnlineTier> = new M
 
 function rehydrationOf(archiveStatus: string | undefined): OnlineTier | undefined {
   return REHYDRATIONS_OF_AZURE.get(archiveStatus);
+}
+
+/** A copy that is not complete has all its properties already, and not all its bytes. */
+function copyTargetOf({ copyStatus, accessTier }: BlobProperties): OnlineTier | undefined {
+  if (copyStatus !== "pending") return undefined;
+  const tier = tierOf(accessTier);
+  return tier === undefined || tier === "archive" ? "hot" : tier;
 }

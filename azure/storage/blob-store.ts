@@ -1,4 +1,4 @@
-import type { ContainerClient } from "@azure/storage-blob";
+import type { BlobClient, BlobGetPropertiesResponse, ContainerClient } from "@azure/storage-blob";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type {
   BlobStore,
@@ -14,6 +14,27 @@ import { uploadParts } from "./upload-parts.ts";
 import { azureCodeOf, callAzure, listAzure, readAzure, statusOf } from "../errors.ts";
 
 const NAMES_PER_PAGE = 5000;
+/** learn.microsoft.com/azure/storage/blobs/immutable-version-level-worm-policies */
+const IMMUTABLE_CODES: ReadonlySet<string> = new Set([
+  "BlobImmutableDueToPolicy",
+  "BlobImmutableDueToLegalHold",
+]);
+/** Copy Blob onto a blob that is there, or that an earlier copy is about to make. */
+const EXISTING_TARGET_CODES: ReadonlySet<string> = new Set([
+  "BlobAlreadyExists",
+  "BlobArchived",
+  "PendingCopyOperation",
+]);
+
+type ImmutabilityMode = "Locked" | "Unlocked";
+
+export interface AzureBlobStoreOptions {
+  /**
+   * `Locked` policies hold against everybody until they end; `Unlocked` ones can be taken back by an
+   * identity with the rights that set them: for trials (docs/decisions/0005-locked-immutability.md).
+   */
+  readonly immutabilityMode?: ImmutabilityMode;
+}
 
 /**
  * A folder of a blob container as the store of a repository. `create` relies on `If-None-Match: *`
@@ -23,19 +44,26 @@ const NAMES_PER_PAGE = 5000;
 export class AzureBlobStore implements BlobStore {
   readonly #container: ContainerClient;
   readonly #prefix: string;
+  readonly #immutabilityMode: ImmutabilityMode;
+  /** It stays on once it is; a container that has it not is asked again. */
+  #hasImmutability = false;
+  /** A write of this store said that no versions are kept. */
+  #isUnversioned = false;
 
   /** @param folder path inside the container, without leading or trailing `/`; empty = its top */
-  constructor(container: ContainerClient, folder: string) {
+  constructor(container: ContainerClient, folder: string, options: AzureBlobStoreOptions = {}) {
     this.#container = container;
     this.#prefix = folder === "" ? "" : `${folder}/`;
+    this.#immutabilityMode = options.immutabilityMode ?? "Locked";
   }
 
-  /** `isVersionLevelWormEnabled` of the container: immutability of versions cannot be had later. */
+  /** Whether the container, or its account, was made with version-level immutability. */
   async readCapabilities(signal: AbortSignal): Promise<StoreCapabilities> {
     const properties = await callAzure("read the properties of the repository's container", () =>
       this.#container.getProperties({ abortSignal: signal }),
     );
     const immutability = properties.isImmutableStorageWithVersioningEnabled === true;
+    this.#hasImmutability = immutability;
     return { immutability, archiveTier: true };
   }
 
@@ -47,19 +75,21 @@ export class AzureBlobStore implements BlobStore {
     options: CreateOptions = {},
   ): Promise<"created" | "exists"> {
     const { tier, immutableUntil } = options;
+    if (immutableUntil !== undefined) await this.#requireImmutability(name, signal);
     const blob = this.#container.getBlockBlobClient(this.#prefix + name);
     // A Buffer over the same bytes: the SDK sends that as it is.
     const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     return callAzure(`create the object ${name}`, async () => {
       try {
-        await blob.upload(bytes, bytes.length, {
+        const { versionId } = await blob.upload(bytes, bytes.length, {
           conditions: { ifNoneMatch: "*" },
           abortSignal: signal,
           ...(tier === undefined ? {} : { tier: tierName(tier) }),
           ...(immutableUntil === undefined
             ? {}
-            : { immutabilityPolicy: { expiriesOn: immutableUntil, policyMode: "Unlocked" } }),
+            : { immutabilityPolicy: this.#policyUntil(immutableUntil) }),
         });
+        this.#isUnversioned = versionId === undefined;
         return "created";
       } catch (error) {
         // Put Blob over an archived one: refused for its tier before the condition is looked at.
@@ -97,7 +127,7 @@ export class AzureBlobStore implements BlobStore {
         if (range !== undefined && lengthBytes < range.lengthBytes) {
           throw tooShort(name, range.offsetBytes + range.lengthBytes);
         }
-        return await collect(answer.readableStreamBody, lengthBytes, name);
+        return await collect(answer.readableStreamBody, { lengthBytes, name, signal });
       } catch (error) {
         if (statusOf(error) === 404) throw notFound(name, error);
         if (azureCodeOf(error) === "BlobArchived") throw archived(name, error);
@@ -108,7 +138,12 @@ export class AzureBlobStore implements BlobStore {
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredBlob> {
-    const options = { prefix: this.#prefix + prefix, abortSignal: signal };
+    const options = {
+      prefix: this.#prefix + prefix,
+      abortSignal: signal,
+      includeCopy: true,
+      includeImmutabilityPolicy: true,
+    };
     const pages = listAzure(`list the objects under ${prefix}`, () =>
       this.#container.listBlobsFlat(options).byPage({ maxPageSize: NAMES_PER_PAGE }),
     );
@@ -120,37 +155,79 @@ export class AzureBlobStore implements BlobStore {
   }
 
   async readProperties(name: string, signal: AbortSignal): Promise<StoredBlob | undefined> {
-    const blob = this.#container.getBlockBlobClient(this.#prefix + name);
-    const found = await readAzure(`read the properties of the object ${name}`, () =>
-      blob.getProperties({ abortSignal: signal }),
-    );
+    const found = await this.#readBlob(name, signal);
     return found === undefined ? undefined : asListed(name, found);
   }
 
+  /**
+   * Where versions are kept, deleting the current version makes it a previous one, and each of those
+   * is deleted by its id; a run that was interrupted is finished by the next. Blobs that soft delete
+   * keeps are the account's affair: they cost money until it drops them.
+   */
   async delete(name: string, signal: AbortSignal): Promise<"deleted" | "absent" | "immutable"> {
-    const blob = this.#container.getBlockBlobClient(this.#prefix + name);
     return callAzure(`delete the object ${name}`, async () => {
+      const current = await deleteBlob(this.#container.getBlobClient(this.#prefix + name), signal);
+      if (current === "immutable" || this.#isUnversioned) return current;
+      return this.#deleteVersions(name, current, signal);
+    });
+  }
+
+  async #deleteVersions(
+    name: string,
+    current: "deleted" | "absent",
+    signal: AbortSignal,
+  ): Promise<"deleted" | "absent" | "immutable"> {
+    const fullName = this.#prefix + name;
+    const outcomes = new Set<string>([current]);
+    const options = { prefix: fullName, includeVersions: true, abortSignal: signal };
+    for await (const found of this.#container.listBlobsFlat(options)) {
+      // Ascending by name: the exact name comes first.
+      if (found.name !== fullName) break;
+      if (found.versionId === undefined || found.isCurrentVersion === true) continue;
+      const version = this.#container.getBlobClient(fullName).withVersion(found.versionId);
+      outcomes.add(await deleteBlob(version, signal));
+    }
+    if (outcomes.has("immutable")) return "immutable";
+    return outcomes.has("deleted") ? "deleted" : "absent";
+  }
+
+  /** Azure refuses to shorten a locked policy, so of two who extend at once the later end wins. */
+  async extendImmutability(name: string, until: Date, signal: AbortSignal): Promise<void> {
+    await this.#requireImmutability(name, signal);
+    const before = await this.#readBlob(name, signal);
+    if (before === undefined) throw notFound(name, undefined);
+    if (isImmutableUntil(before, until)) return;
+    await callAzure(`extend the immutability of the object ${name}`, async () => {
+      const policy = this.#policyUntil(until);
+      // A locked policy stays locked.
+      if (before.immutabilityPolicyMode === "Locked") policy.policyMode = "Locked";
       try {
-        const { succeeded } = await blob.deleteIfExists({ abortSignal: signal });
-        return succeeded ? "deleted" : "absent";
+        const blob = this.#container.getBlobClient(this.#prefix + name);
+        await blob.setImmutabilityPolicy(policy, { abortSignal: signal });
       } catch (error) {
-        if (azureCodeOf(error) === "BlobImmutableDueToPolicy") return "immutable";
-        throw error;
+        if (statusOf(error) === 404) throw notFound(name, error);
+        const after = await this.#readBlob(name, signal);
+        if (after === undefined || !isImmutableUntil(after, until)) throw error;
       }
     });
   }
 
-  async extendImmutability(name: string, until: Date, signal: AbortSignal): Promise<void> {
-    const blob = this.#container.getBlockBlobClient(this.#prefix + name);
-    await callAzure(`extend the immutability of the object ${name}`, () =>
-      blob.setImmutabilityPolicy(
-        { expiriesOn: until, policyMode: "Unlocked" },
-        { abortSignal: signal },
-      ),
-    );
+  async startRetrieval(
+    from: string,
+    to: string,
+    options: { readonly tier: OnlineTier; readonly priority: "standard" | "high" },
+    signal: AbortSignal,
+  ): Promise<"started" | "exists"> {
+    const outcome = await this.#startCopy(from, to, options, signal);
+    if (outcome === "started") return outcome;
+    const target = await this.#readBlob(to, signal);
+    const hasFailed = target?.copyStatus === "failed" || target?.copyStatus === "aborted";
+    if (!hasFailed) return outcome;
+    await this.delete(to, signal);
+    return this.#startCopy(from, to, options, signal);
   }
 
-  async startRetrieval(
+  async #startCopy(
     from: string,
     to: string,
     options: { readonly tier: OnlineTier; readonly priority: "standard" | "high" },
@@ -169,7 +246,8 @@ export class AzureBlobStore implements BlobStore {
         return "started";
       } catch (error) {
         if (statusOf(error) === 404) throw notFound(from, error);
-        if (statusOf(error) === 412 || azureCodeOf(error) === "BlobAlreadyExists") return "exists";
+        const isThere = EXISTING_TARGET_CODES.has(azureCodeOf(error) ?? "");
+        if (isThere || statusOf(error) === 412) return "exists";
         throw error;
       }
     });
@@ -178,28 +256,83 @@ export class AzureBlobStore implements BlobStore {
   /** A lease on an empty blob of this name. */
   async lock(name: string, signal: AbortSignal): Promise<StoreLock | undefined> {
     await this.create(name, new Uint8Array(), signal);
-    return keepLease(this.#container.getBlockBlobClient(this.#prefix + name), signal);
+    const blob = this.#container.getBlobClient(this.#prefix + name);
+    return keepLease(blob.getBlobLeaseClient(), name, signal);
+  }
+
+  async #readBlob(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<BlobGetPropertiesResponse | undefined> {
+    const blob = this.#container.getBlobClient(this.#prefix + name);
+    return readAzure(`read the properties of the object ${name}`, () =>
+      blob.getProperties({ abortSignal: signal }),
+    );
+  }
+
+  async #requireImmutability(name: string, signal: AbortSignal): Promise<void> {
+    if (this.#hasImmutability || (await this.readCapabilities(signal)).immutability) return;
+    throw new HoldfastError(
+      "ImmutabilityNotSupported",
+      `The object ${name} cannot be protected: the container has no version-level immutability. ` +
+        "It is switched on when a container or its account is made.",
+      { context: { name } },
+    );
+  }
+
+  /** Policies end at whole seconds: the next one, not the one before. */
+  #policyUntil(until: Date): { expiriesOn: Date; policyMode: ImmutabilityMode } {
+    const expiriesOn = new Date(Math.ceil(until.getTime() / 1000) * 1000);
+    return { expiriesOn, policyMode: this.#immutabilityMode };
+  }
+}
+
+function isImmutableUntil(
+  { immutabilityPolicyExpiresOn: end }: BlobGetPropertiesResponse,
+  until: Date,
+): boolean {
+  return end !== undefined && end >= until;
+}
+
+async function deleteBlob(
+  blob: BlobClient,
+  signal: AbortSignal,
+): Promise<"deleted" | "absent" | "immutable"> {
+  try {
+    await blob.delete({ abortSignal: signal });
+    return "deleted";
+  } catch (error) {
+    if (IMMUTABLE_CODES.has(azureCodeOf(error) ?? "")) return "immutable";
+    if (azureCodeOf(error) === "BlobNotFound") return "absent";
+    throw error;
   }
 }
 
 async function collect(
   stream: NodeJS.ReadableStream | undefined,
-  lengthBytes: number,
-  name: string,
+  wanted: { readonly lengthBytes: number; readonly name: string; readonly signal: AbortSignal },
 ): Promise<Uint8Array> {
+  const { lengthBytes, name, signal } = wanted;
   const bytes = Buffer.allocUnsafeSlow(lengthBytes);
   let filledBytes = 0;
-  for await (const chunk of stream ?? []) {
-    const part = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
-    if (filledBytes + part.length > lengthBytes) break;
-    bytes.set(part, filledBytes);
-    filledBytes += part.length;
+  let cause: unknown;
+  try {
+    for await (const chunk of stream ?? []) {
+      const part = typeof chunk === "string" ? Buffer.from(chunk) : chunk;
+      if (filledBytes + part.length > lengthBytes) break;
+      bytes.set(part, filledBytes);
+      filledBytes += part.length;
+    }
+  } catch (error) {
+    // An answer of the service says more than that the stream ended.
+    if (signal.aborted || statusOf(error) !== undefined) throw error;
+    cause = error;
   }
   if (filledBytes === lengthBytes) return bytes;
   throw new HoldfastError(
     "BlobReadCut",
     `The connection ended while reading the object ${name}. Try again.`,
-    { retry: "backoff", context: { name, filledBytes, lengthBytes } },
+    { retry: "backoff", context: { name, filledBytes, lengthBytes }, cause },
   );
 }
 

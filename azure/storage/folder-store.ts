@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, open, readdir, rm, stat, unlink, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, open, readdir, rm, stat, unlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type {
@@ -9,12 +9,10 @@ import type {
   StoreLock,
   StoredBlob,
 } from "#core/ports/blob-store.ts";
+import { systemCodeOf, unlessMissing } from "./file-errors.ts";
+import { LOCK_SUFFIX, lockFile } from "./folder-lock.ts";
 
 const TEMPORARY_SUFFIX = ".being-written";
-const LOCK_SUFFIX = ".held";
-/** A holder that has not touched its file for this long is dead. */
-const LOCK_LIFETIME_MS = 60_000;
-const LOCK_RENEWAL_MS = 15_000;
 
 /**
  * A repository in a local folder: copies for break-glass recovery, tests, benchmarks. A folder has
@@ -82,6 +80,7 @@ export class FolderStore implements BlobStore {
     signal.throwIfAborted();
     const file = await this.#open(name);
     try {
+      if (!(await file.stat()).isFile()) throw notFound(name);
       if (range === undefined) return await file.readFile();
       const bytes = Buffer.allocUnsafeSlow(range.lengthBytes);
       let filledBytes = 0;
@@ -109,17 +108,18 @@ export class FolderStore implements BlobStore {
   async readProperties(name: string, signal: AbortSignal): Promise<StoredBlob | undefined> {
     signal.throwIfAborted();
     const found = await unlessMissing(stat(this.#pathOf(name)));
-    if (found === undefined) return undefined;
+    if (found?.isFile() !== true) return undefined;
     return { name, sizeBytes: found.size, modifiedAt: found.mtime };
   }
 
   async delete(name: string, signal: AbortSignal): Promise<"deleted" | "absent"> {
-    signal.throwIfAborted();
+    if ((await this.readProperties(name, signal)) === undefined) return "absent";
     const isGone = await unlessMissing(unlink(this.#pathOf(name)).then(() => true));
     return isGone === true ? "deleted" : "absent";
   }
 
-  async extendImmutability(name: string, _until: Date, _signal: AbortSignal): Promise<void> {
+  async extendImmutability(name: string, _until: Date, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
     throw noImmutability(name);
   }
 
@@ -143,22 +143,10 @@ export class FolderStore implements BlobStore {
     }
   }
 
-  /** A file that its holder touches: whoever finds it untouched for a minute takes it over. */
+  /** Files beside the objects, which `list` does not show. */
   async lock(name: string, signal: AbortSignal): Promise<StoreLock | undefined> {
     signal.throwIfAborted();
-    const path = `${this.#pathOf(name)}${LOCK_SUFFIX}`;
-    await mkdir(dirname(path), { recursive: true });
-    const held = await unlessMissing(stat(path));
-    if (held !== undefined && Date.now() - held.mtimeMs < LOCK_LIFETIME_MS) return undefined;
-    if (held !== undefined) await rm(path, { force: true });
-    const holder = randomUUID();
-    try {
-      await writeFile(path, holder, { flag: "wx" });
-    } catch (error) {
-      if (systemCodeOf(error) === "EEXIST") return undefined;
-      throw error;
-    }
-    return keepLock(path);
+    return lockFile(this.#pathOf(name), name);
   }
 
   #pathOf(name: string): string {
@@ -192,22 +180,6 @@ function isInternal(fileName: string): boolean {
   return fileName.endsWith(TEMPORARY_SUFFIX) || fileName.endsWith(LOCK_SUFFIX);
 }
 
-function keepLock(path: string): StoreLock {
-  const lost = new AbortController();
-  const timer = setInterval(() => {
-    const now = new Date();
-    utimes(path, now, now).catch((error: unknown) => lost.abort(error));
-  }, LOCK_RENEWAL_MS);
-  timer.unref();
-  return {
-    lost: lost.signal,
-    release: async () => {
-      clearInterval(timer);
-      if (!lost.signal.aborted) await rm(path, { force: true });
-    },
-  };
-}
-
 function noImmutability(name: string): HoldfastError {
   return new HoldfastError(
     "ImmutabilityNotSupported",
@@ -226,18 +198,4 @@ function tooShort(name: string, neededBytes: number): HoldfastError {
   return new HoldfastError("BlobTooShort", `The object ${name} ends before byte ${neededBytes}.`, {
     context: { name },
   });
-}
-
-function systemCodeOf(error: unknown): unknown {
-  return error instanceof Error && "code" in error ? error.code : undefined;
-}
-
-async function unlessMissing<Value>(pending: Promise<Value>): Promise<Value | undefined> {
-  try {
-    return await pending;
-  } catch (error) {
-    const code = systemCodeOf(error);
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw error;
-  }
 }

@@ -22,8 +22,23 @@ async function listAll(store: BlobStore, prefix: string): Promise<StoredBlob[]> 
   return found;
 }
 
-/** Obligations of every `BlobStore`. @param make a store that is empty */
-export function blobStoreContract(make: () => Promise<BlobStore>): void {
+/** An empty store, and the clock that it goes by. */
+export interface StoreUnderTest {
+  readonly store: BlobStore;
+  readonly now: () => Date;
+  readonly passTime: (seconds: number) => Promise<void>;
+}
+
+/** Obligations of every `BlobStore`. */
+export function blobStoreContract(makeStore: () => Promise<StoreUnderTest>): void {
+  const make = async (): Promise<BlobStore> => (await makeStore()).store;
+  objects(make);
+  locks(make);
+  immutability(makeStore);
+  archive(makeStore);
+}
+
+function objects(make: () => Promise<BlobStore>): void {
   it("creates an object once and leaves the bytes of the first", async () => {
     const store = await make();
     expect(await store.create("a/b.pack", bytes(1, 2, 3), signal)).toBe("created");
@@ -78,8 +93,8 @@ export function blobStoreContract(make: () => Promise<BlobStore>): void {
   it("deletes what is there and tolerates what is not", async () => {
     const store = await make();
     await store.create("x", bytes(1), signal);
-    await store.delete("x", signal);
-    await store.delete("x", signal);
+    expect(await store.delete("x", signal)).toBe("deleted");
+    expect(await store.delete("x", signal)).toBe("absent");
     expect(await failure(store.read("x", undefined, signal))).toBe("BlobNotFound");
     expect(await store.create("x", bytes(2), signal)).toBe("created");
   });
@@ -129,6 +144,21 @@ export function blobStoreContract(make: () => Promise<BlobStore>): void {
     expect(Buffer.from(await store.read("one", undefined, signal)).equals(winner)).toBe(true);
   });
 
+  it("reads the properties of one object, and tells when there is none", async () => {
+    const store = await make();
+    await store.create("a/x", bytes(1, 2, 3), signal);
+    const found = await store.readProperties("a/x", signal);
+    expect(found).toMatchObject({ name: "a/x", sizeBytes: 3 });
+    expect(found?.rehydratingTo).toBeUndefined();
+    expect(found?.immutableUntil).toBeUndefined();
+    expect(await listAll(store, "")).toEqual([found]);
+    for (const none of ["b", "a"]) {
+      expect(await store.readProperties(none, signal)).toBeUndefined();
+      expect(await failure(store.read(none, undefined, signal))).toBe("BlobNotFound");
+      expect(await store.delete(none, signal)).toBe("absent");
+    }
+  });
+
   it("stops when the signal is aborted", async () => {
     const store = await make();
     const aborted = AbortSignal.abort();
@@ -136,4 +166,144 @@ export function blobStoreContract(make: () => Promise<BlobStore>): void {
     expect(await failure(store.read("x", undefined, aborted))).not.toBe("no failure");
     expect(await listAll(store, "")).toEqual([]);
   });
+}
+
+function locks(make: () => Promise<BlobStore>): void {
+  it("gives a lock to one of many, and to the next when it is released", async () => {
+    const store = await make();
+    const race = async () => {
+      const asked = Array.from({ length: 6 }, () => store.lock("disks/d/lock", signal));
+      const got = (await Promise.all(asked)).filter((lock) => lock !== undefined);
+      expect(got).toHaveLength(1);
+      return got[0];
+    };
+    const first = await race();
+    expect(first?.lost.aborted).toBe(false);
+    expect(await store.lock("disks/d/lock", signal)).toBeUndefined();
+    const other = await store.lock("disks/e/lock", signal);
+    expect(other).toBeDefined();
+    await first?.release();
+    const second = await race();
+    // A release that comes late does not end the lock of another.
+    await first?.release();
+    expect(await store.lock("disks/d/lock", signal)).toBeUndefined();
+    await second?.release();
+    await other?.release();
+  });
+
+  it("shows nothing of a lock but an object of its name", async () => {
+    const store = await make();
+    await store.create("disks/d/lock.json", bytes(1), signal);
+    const lock = await store.lock("disks/d/lock", signal);
+    const shown = async () => {
+      const names = (await listAll(store, "disks/")).map(({ name }) => name);
+      return names.filter((name) => name !== "disks/d/lock");
+    };
+    expect(await shown()).toEqual(["disks/d/lock.json"]);
+    await lock?.release();
+    expect(await shown()).toEqual(["disks/d/lock.json"]);
+  });
+}
+
+function immutability(makeStore: () => Promise<StoreUnderTest>): void {
+  it("protects an object until its time has come, or says that it cannot", async () => {
+    const { store, now, passTime } = await makeStore();
+    const immutableUntil = new Date(now().getTime() + 3_600_000);
+    const create = () => store.create("x", bytes(1), signal, { immutableUntil });
+    if (!(await store.readCapabilities(signal)).immutability) {
+      expect(await failure(create())).toBe("ImmutabilityNotSupported");
+      expect(await store.readProperties("x", signal)).toBeUndefined();
+      return;
+    }
+    expect(await create()).toBe("created");
+    const shown = (await store.readProperties("x", signal))?.immutableUntil;
+    expect(secondsBetween(immutableUntil, shown)).toBeGreaterThanOrEqual(0);
+    expect(secondsBetween(immutableUntil, shown)).toBeLessThanOrEqual(1);
+    expect((await listAll(store, ""))[0]?.immutableUntil).toEqual(shown);
+    expect(await store.delete("x", signal)).toBe("immutable");
+    expect(await store.create("x", bytes(2), signal)).toBe("exists");
+    expect([...(await store.read("x", undefined, signal))]).toEqual([1]);
+    await passTime(3_602);
+    expect(await store.delete("x", signal)).toBe("deleted");
+    expect(await store.readProperties("x", signal)).toBeUndefined();
+  });
+
+  it("extends a protection, begins one later, and never shortens one", async () => {
+    const { store, now, passTime } = await makeStore();
+    const inHours = (count: number) => new Date(now().getTime() + count * 3_600_000);
+    await store.create("x", bytes(1), signal);
+    const extend = (name: string, hours: number) =>
+      store.extendImmutability(name, inHours(hours), signal);
+    if (!(await store.readCapabilities(signal)).immutability) {
+      expect(await failure(extend("x", 1))).toBe("ImmutabilityNotSupported");
+      return;
+    }
+    expect(await failure(extend("none", 1))).toBe("BlobNotFound");
+    await extend("x", 2);
+    await extend("x", 1);
+    await passTime(1.5 * 3_600);
+    expect(await store.delete("x", signal)).toBe("immutable");
+    await extend("x", 1);
+    await passTime(0.8 * 3_600);
+    expect(await store.delete("x", signal)).toBe("immutable");
+    await passTime(0.3 * 3_600);
+    expect(await store.delete("x", signal)).toBe("deleted");
+  });
+}
+
+function archive(makeStore: () => Promise<StoreUnderTest>): void {
+  const online = { tier: "hot", priority: "high" } as const;
+
+  it("retrieves an archived object by a copy that takes time, where there is an archive", async () => {
+    const { store, passTime } = await makeStore();
+    await store.create("cold", bytes(1, 2), signal, { tier: "archive" });
+    const { archiveTier } = await store.readCapabilities(signal);
+    const read = async (name: string) => [...(await store.read(name, undefined, signal))];
+    const tierOf = async (name: string) => (await store.readProperties(name, signal))?.tier;
+
+    if (archiveTier) {
+      expect(await failure(store.read("cold", undefined, signal))).toBe("BlobArchived");
+      expect(await tierOf("cold")).toBe("archive");
+      expect(await store.create("cold", bytes(9), signal)).toBe("exists");
+    } else {
+      expect(await read("cold")).toEqual([1, 2]);
+    }
+    expect(await store.startRetrieval("cold", "warm", online, signal)).toBe("started");
+    expect(await store.startRetrieval("cold", "warm", online, signal)).toBe("exists");
+    if (archiveTier) {
+      expect((await store.readProperties("warm", signal))?.rehydratingTo).toBe("hot");
+      expect((await listAll(store, "warm"))[0]?.rehydratingTo).toBe("hot");
+      expect(await failure(store.read("warm", undefined, signal))).toBe("BlobArchived");
+      const range = { offsetBytes: 0, lengthBytes: 1 };
+      expect(await failure(store.read("warm", range, signal))).toBe("BlobArchived");
+      await passTime(60);
+      expect(await tierOf("cold")).toBe("archive");
+      expect(await tierOf("warm")).toBe("hot");
+    }
+    expect(await read("warm")).toEqual([1, 2]);
+    expect((await store.readProperties("warm", signal))?.rehydratingTo).toBeUndefined();
+    expect(await store.startRetrieval("cold", "warm", online, signal)).toBe("exists");
+    expect(await store.delete("cold", signal)).toBe("deleted");
+    expect(await read("warm")).toEqual([1, 2]);
+  });
+
+  it("retrieves nothing from an object that is not there", async () => {
+    const { store } = await makeStore();
+    expect(await failure(store.startRetrieval("none", "warm", online, signal))).toBe(
+      "BlobNotFound",
+    );
+    expect(await store.readProperties("warm", signal)).toBeUndefined();
+  });
+
+  it("keeps an object in the tier that was asked for, where there are tiers", async () => {
+    const { store } = await makeStore();
+    await store.create("x", bytes(1), signal, { tier: "cool" });
+    const { tier } = (await store.readProperties("x", signal)) ?? {};
+    expect([undefined, "cool"]).toContain(tier);
+    expect([...(await store.read("x", undefined, signal))]).toEqual([1]);
+  });
+}
+
+function secondsBetween(earlier: Date, later: Date | undefined): number {
+  return ((later?.getTime() ?? NaN) - earlier.getTime()) / 1000;
 }

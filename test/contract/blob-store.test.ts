@@ -1,19 +1,30 @@
-import { spawn, type ChildProcess } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { BlobServiceClient } from "@azure/storage-blob";
 import { afterAll, beforeAll, describe } from "vitest";
 import { AzureBlobStore } from "#azure/storage/blob-store.ts";
 import { FolderStore } from "#azure/storage/folder-store.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
+import type { ProtectionChange } from "#local/storage/storage-backend.ts";
+import { startLocalStorage, type LocalStorage } from "../integration/storage/local-storage.ts";
 import { blobStoreContract } from "./blob-store-contract.ts";
 
-describe("memory store", () => {
-  blobStoreContract(async () => new MemoryStore());
+describe.each([
+  { name: "memory store", capabilities: { immutability: true, archiveTier: true } },
+  { name: "memory store as a folder", capabilities: { immutability: false, archiveTier: false } },
+])("$name", ({ capabilities }) => {
+  blobStoreContract(async () => {
+    let nowMs = Date.UTC(2026, 10, 22);
+    const now = () => new Date(nowMs);
+    const store = new MemoryStore(now);
+    store.capabilities = capabilities;
+    const passTime = async (seconds: number) => {
+      nowMs += seconds * 1000;
+      store.finishRetrievals();
+    };
+    return { store, now, passTime };
+  });
 });
 
 describe("folder store", () => {
@@ -24,54 +35,40 @@ describe("folder store", () => {
   afterAll(async () => {
     await rm(folder, { recursive: true });
   });
-  blobStoreContract(async () => new FolderStore(join(folder, randomUUID())));
+  blobStoreContract(async () => ({
+    store: new FolderStore(join(folder, randomUUID())),
+    now: () => new Date(),
+    passTime: async () => undefined,
+  }));
 });
 
-describe("folder of a blob container (Azurite)", () => {
-  let azurite: ChildProcess | undefined;
-  let service: BlobServiceClient | undefined;
-
+describe("folder of a blob container", () => {
+  let storage: LocalStorage;
+  let secondsAhead = 0;
   beforeAll(async () => {
-    const program = createRequire(import.meta.url).resolve("azurite/dist/src/blob/main.js");
-    const options = ["--blobHost", "127.0.0.1", "--blobPort", "0", "--inMemoryPersistence"];
-    azurite = spawn(
-      process.execPath,
-      [program, ...options, "--skipApiVersionCheck", "--disableTelemetry"],
-      { stdio: ["ignore", "pipe", "inherit"] },
-    );
-    const port = await portOf(azurite);
-    // The account and key that every Azurite has (learn.microsoft.com/azure/storage/common/storage-use-azurite).
-    const key =
-      "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-    service = BlobServiceClient.fromConnectionString(
-      `DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey=${key};` +
-        `BlobEndpoint=http://127.0.0.1:${port}/devstoreaccount1;`,
-    );
+    storage = await startLocalStorage();
   });
+  afterAll(() => storage.stop());
 
-  afterAll(async () => {
-    if (azurite === undefined) return;
-    const ended = once(azurite, "exit");
-    azurite.kill("SIGTERM");
-    await ended;
-  });
-
-  blobStoreContract(async () => {
-    const container = service!.getContainerClient(`c${randomUUID()}`);
-    await container.create();
-    await container.getBlockBlobClient("folder/subfolder2/foreign").upload("x", 1);
-    return new AzureBlobStore(container, "folder/sub");
+  const protections: (ProtectionChange & { readonly account: string })[] = [
+    { account: "plain" },
+    { account: "versioned", versioning: true },
+    { account: "immutable", versioning: true, immutableStorage: true },
+  ];
+  describe.each(protections)("in an account that is $account", ({ account, ...protection }) => {
+    blobStoreContract(async () => {
+      const service = await storage.account(account, { protection });
+      const container = service.getContainerClient(`c${randomUUID()}`);
+      await container.create();
+      await container.getBlockBlobClient("folder/subfolder2/foreign").upload("x", 1);
+      return {
+        store: new AzureBlobStore(container, "folder/sub"),
+        now: () => new Date(Date.now() + secondsAhead * 1000),
+        passTime: async (seconds) => {
+          secondsAhead += seconds;
+          await storage.backend.passTime(seconds);
+        },
+      };
+    });
   });
 });
-
-async function portOf(azurite: ChildProcess): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>();
-  let text = "";
-  azurite.stdout?.on("data", (chunk) => {
-    text += String(chunk);
-    const match = /successfully listens on http:\/\/127\.0\.0\.1:(\d+)/.exec(text);
-    if (match !== null) resolve(Number(match[1]));
-  });
-  azurite.once("exit", () => reject(new Error(`Azurite did not start: ${text}`)));
-  return promise;
-}

@@ -49,9 +49,7 @@ export class MemoryStore implements BlobStore {
   ): Promise<"created" | "exists"> {
     signal.throwIfAborted();
     this.beforeOperation("create", name);
-    if (options.immutableUntil !== undefined && !this.capabilities.immutability) {
-      throw new HoldfastError("ImmutabilityNotSupported", `This store cannot protect ${name}.`);
-    }
+    if (options.immutableUntil !== undefined) this.#requireImmutability(name);
     if (this.objects.has(name)) return "exists";
     const { immutableUntil, tier = "hot" } = options;
     this.objects.set(name, {
@@ -107,7 +105,7 @@ export class MemoryStore implements BlobStore {
     for (const name of [...this.objects.keys()].sort()) {
       const object = this.objects.get(name);
       if (object === undefined || !name.startsWith(prefix)) continue;
-      yield asListed(name, object);
+      yield this.#asListed(name, object);
     }
   }
 
@@ -115,7 +113,7 @@ export class MemoryStore implements BlobStore {
     signal.throwIfAborted();
     this.beforeOperation("properties", name);
     const object = this.objects.get(name);
-    return object === undefined ? undefined : asListed(name, object);
+    return object === undefined ? undefined : this.#asListed(name, object);
   }
 
   async delete(name: string, signal: AbortSignal): Promise<"deleted" | "absent" | "immutable"> {
@@ -133,6 +131,7 @@ export class MemoryStore implements BlobStore {
   async extendImmutability(name: string, until: Date, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.beforeOperation("extend", name);
+    this.#requireImmutability(name);
     const object = this.objects.get(name);
     if (object === undefined) {
       throw new HoldfastError("BlobNotFound", `There is no object ${name}.`, { context: { name } });
@@ -157,13 +156,26 @@ export class MemoryStore implements BlobStore {
     }
     if (this.objects.has(to)) return "exists";
     const { bytes } = object;
-    this.objects.set(to, {
-      bytes,
-      modifiedAt: this.#now(),
-      tier: "archive",
-      rehydratingTo: options.tier,
-    });
+    const copy = { bytes, modifiedAt: this.#now() };
+    const isWaiting = object.tier === "archive" && this.capabilities.archiveTier;
+    this.objects.set(
+      to,
+      isWaiting
+        ? { ...copy, tier: "archive", rehydratingTo: options.tier }
+        : { ...copy, tier: options.tier },
+    );
     return "started";
+  }
+
+  #asListed(name: string, object: StoredObject): StoredBlob {
+    const { bytes, tier, ...properties } = object;
+    const shownTier = this.capabilities.archiveTier ? { tier } : {};
+    return { name, sizeBytes: bytes.length, ...properties, ...shownTier };
+  }
+
+  #requireImmutability(name: string): void {
+    if (this.capabilities.immutability) return;
+    throw new HoldfastError("ImmutabilityNotSupported", `This store cannot protect ${name}.`);
   }
 
   /** Hours pass: every retrieval that is under way is done. */
@@ -192,9 +204,4 @@ export class MemoryStore implements BlobStore {
     for (const lost of this.#locks.values()) lost.abort(new Error("The lock was lost."));
     this.#locks.clear();
   }
-}
-
-function asListed(name: string, object: StoredObject): StoredBlob {
-  const { bytes, ...properties } = object;
-  return { name, sizeBytes: bytes.length, ...properties };
 }
