@@ -44,6 +44,7 @@ export type { DiskPointReference, DiskPointStats, VmPoint } from "./format/manif
 export { DiskPointReader } from "./reader/disk-point-reader.ts";
 export { commitVmPoint, listVmPoints, readVmPoint } from "./vm-points.ts";
 export { archiveVmPoint } from "./archive/archive-vm-point.ts";
+export type { ArchiveVmPointOptions, WrittenArchive } from "./archive/archive-vm-point.ts";
 export { listArchives, readArchive } from "./archive/archives.ts";
 export type { Archive, ArchiveName } from "./archive/archives.ts";
 export { openArchivedDisk } from "./archive/archived-disk.ts";
@@ -53,5 +54,5 @@ export { collectArchiveLeftovers } from "./archive/leftovers.ts";
 export { planRetrieval } from "./archive/plan-retrieval.ts";
 export { deleteRetrieval, readRetrieval, startRetrieval } from "./archive/retrievals.ts";
 export { checkRepository } from "./check/check-repository.ts";
-export type { CheckReport, CheckRepositoryOptions } from "./check/check-repository.ts";
+export type { CheckReport, CheckRepositoryOptions } from "./check/check-context.ts";
 export type { CheckFinding } from "./check/findings.ts";

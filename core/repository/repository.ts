@@ -42,7 +42,7 @@ const FIRST_SLOT_IDS = {
 /**
  * Creates a repository, or opens the one that is there when the secret fits (so a retry is safe).
  * Throws `RepositoryEncryptionMismatch`, `NotARepository` (a foreign `repo.json`), `RepositoryTooNew`,
- * `RepositoryDamaged`, and the errors of `findRepositoryKey` (a wrong secret).
+ * `RepositoryDamaged`, `RepositoryDescriptorMissing` and the errors of `findRepositoryKey` (a wrong secret).
  */
 export async function createRepository(
   store: BlobStore,
@@ -50,6 +50,7 @@ export async function createRepository(
   signal: AbortSignal,
 ): Promise<Repository> {
   if ((await readDescriptor(store, signal)) === undefined) {
+    await requireNoBackups(store, signal);
     const { encryption } = options;
     const keyId = Buffer.from(options.random(ID_BYTES)).toString("hex");
     const repositoryId = Buffer.from(options.random(ID_BYTES)).toString("hex");
@@ -69,6 +70,18 @@ export async function createRepository(
     await store.create(objectNames.descriptor, encodeDescriptor(descriptor, repositoryKey), signal);
   }
   return openRepository(store, options.encryption, signal);
+}
+
+/** A new repository over the backups of one whose descriptor got lost would lose them for good. */
+async function requireNoBackups(store: BlobStore, signal: AbortSignal): Promise<void> {
+  for await (const { name } of store.list("disks/", signal)) {
+    throw new HoldfastError(
+      "RepositoryDescriptorMissing",
+      `The folder holds backups (${name}), but no ${objectNames.descriptor}. ` +
+        "Restore that object from a copy, or choose another folder; nothing was changed.",
+      { context: { name } },
+    );
+  }
 }
 
 /** Opens an existing repository for reading. Errors as `createRepository`, and `RepositoryNotFound`. */

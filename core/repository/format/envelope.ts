@@ -19,6 +19,7 @@ const ENVELOPE_KINDS = {
   vmPoint: 2,
   attempt: 3,
   garbageList: 4,
+  quarantine: 5,
   keyRewrap: 7,
   archive: 6,
   retrieval: 9,

@@ -97,6 +97,10 @@ export const objectNames = {
     `archives/${vmId}/${archiveId}/archive.manifest`,
   retrievalFolder: (retrievalId: string): string => `retrievals/${retrievalId}/`,
   retrieval: (retrievalId: string): string => `retrievals/${retrievalId}/retrieval.manifest`,
+  /** What health checks found damaged of a disk. */
+  quarantines: (diskId: string): string => `quarantine/${diskId}/`,
+  quarantine: (diskId: string, quarantineId: string): string =>
+    `quarantine/${diskId}/${quarantineId}.manifest`,
 } as const;
 
 /** The error of every decoder: stored bytes are not what the format says. */

@@ -100,6 +100,27 @@ export const garbageListSchema = z.object({
   objects: z.array(z.string()).max(GARBAGE_LIST_OBJECTS_MAX),
 });
 
+/** Frames that one quarantine record lists; more take more records. */
+export const QUARANTINE_FRAMES_MAX = 50_000;
+
+/** Objects of one disk that a health check found damaged: nothing new may refer to them. */
+export const quarantineSchema = z.object({
+  format: z.literal(1),
+  diskId: z.string(),
+  foundAt: z.iso.datetime(),
+  /** Who ran the check, e.g. the id of a job. */
+  foundBy: z.string(),
+  level: z.string(),
+  objects: z.array(
+    z.object({
+      kind: z.enum(["pack", "index"]),
+      id,
+      /** Numbers of the frames that cannot be read; null: the whole object. */
+      frames: z.array(count.max(0xffff_ffff)).max(QUARANTINE_FRAMES_MAX).nullable(),
+    }),
+  ),
+});
+
 const diskPointReferenceSchema = z.object({
   diskId: z.string(),
   sequence: z.number().int().positive(),

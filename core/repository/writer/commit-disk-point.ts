@@ -6,6 +6,7 @@ import { ID_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { DiskPointManifest, DiskPointStats } from "../format/manifests.ts";
 import { createOptionsOf } from "../immutability.ts";
 import type { DataKeyList } from "./disk-state.ts";
+import { healedBlockCount } from "./plan-healing.ts";
 import type { DiskShape } from "./plan-runs.ts";
 import type { Attempt } from "./write-attempt.ts";
 import type { WrittenDiskPoint } from "./write-options.ts";
@@ -64,6 +65,7 @@ export async function commitDiskPoint(
     fullReason,
     changeHintWrong,
     stats: draft.stats,
+    healedBlocks: healedBlockCount(draft.attempt.healing),
     alreadyCommitted: false,
   };
 }
@@ -77,6 +79,7 @@ export function committedBefore(point: DiskPoint): WrittenDiskPoint {
     fullReason: undefined,
     changeHintWrong: manifest.changeHintWrong,
     stats: manifest.stats,
+    healedBlocks: 0,
     alreadyCommitted: true,
   };
 }

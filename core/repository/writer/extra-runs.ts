@@ -8,11 +8,13 @@ export interface ExtraBlocks {
   readonly samples: readonly number[];
   /** Ascending: read again and stored again. A block in both lists is carried. */
   readonly carried: readonly number[];
+  /** Ascending: read as if the change list named them, because what is stored is damaged. */
+  readonly healed: readonly number[];
 }
 
 /**
  * Merges extra blocks into planned runs, in ascending order. Blocks that a run covers are left to
- * it. Carried neighbours are joined into runs of at most `maxRunBlocks` inside one leaf.
+ * it. Neighbours that are stored again are joined into runs of at most `maxRunBlocks` inside one leaf.
  */
 export async function* withExtraRuns(
   runs: AsyncIterable<BlockRun>,
@@ -20,25 +22,28 @@ export async function* withExtraRuns(
   maxRunBlocks: number,
 ): AsyncGenerator<PipelineRun> {
   const carried = new Set(extra.carried);
-  const blocks = [...new Set([...extra.samples, ...extra.carried])].sort(
+  const healed = new Set(extra.healed);
+  const blocks = [...new Set([...extra.samples, ...extra.carried, ...extra.healed])].sort(
     (left, right) => left - right,
   );
+  const kindOf = (block: number): PipelineRun["kind"] =>
+    healed.has(block) ? "read" : carried.has(block) ? "carry" : "check";
   let next = 0;
-  /** Length of the run of carried blocks that begins with the next one. */
-  const carriedCount = (firstBlock: number): number => {
+  /** Length of the run of blocks of one kind that begins with the next one. */
+  const neighbourCount = (firstBlock: number): number => {
     let count = 1;
     for (; count < maxRunBlocks; count++) {
       const block = firstBlock + count;
       const isNeighbour = blocks[next + count] === block && block % LEAF_BLOCKS !== 0;
-      if (!isNeighbour || !carried.has(block)) break;
+      if (!isNeighbour || kindOf(block) !== kindOf(firstBlock)) break;
     }
     return count;
   };
   function* before(endBlock: number): Generator<PipelineRun> {
     for (let block = blocks[next]; block !== undefined && block < endBlock; block = blocks[next]) {
-      const kind = carried.has(block) ? "carry" : "check";
+      const kind = kindOf(block);
       // A planned run begins at `endBlock`: what belongs to it is not ours.
-      const blockCount = kind === "check" ? 1 : Math.min(carriedCount(block), endBlock - block);
+      const blockCount = kind === "check" ? 1 : Math.min(neighbourCount(block), endBlock - block);
       next += blockCount;
       yield { kind, firstBlock: block, blockCount };
     }

@@ -24,6 +24,7 @@ import { withGrownTail } from "./grown-tail.ts";
 import { IndexWriter } from "./index-writer.ts";
 import { MapBuilder } from "./map-builder.ts";
 import { PackWriter, type DataKey } from "./pack-writer.ts";
+import type { Healing } from "./plan-healing.ts";
 import { asChanges, blockCountOf, planRuns, type DiskShape } from "./plan-runs.ts";
 import { PredecessorPacks } from "./predecessor-packs.ts";
 import { needsProtection, protectIndex, protectRoot } from "./protect-root.ts";
@@ -47,6 +48,8 @@ export interface Attempt {
   readonly immutability: Immutability | undefined;
   readonly sequence: number;
   readonly parent: BlockMap | undefined;
+  /** What of the parent lies in quarantine. */
+  readonly healing: Healing;
   readonly mode: WriteMode;
 }
 
@@ -143,7 +146,7 @@ function makeParts(
   signal: AbortSignal,
 ) {
   const { attempt, dataKey, keyNumber, blockBytes, predecessor, carried } = making;
-  const { repository, options, sequence, parent, mode, immutability } = attempt;
+  const { repository, options, sequence, parent, mode, immutability, healing } = attempt;
   const { diskId, random } = options;
   const shape: DiskShape = { sizeBytes: options.sizeBytes, blockBytes };
   const limits: WriterLimits = { ...defaultWriterLimits(shape.sizeBytes), ...options.limits };
@@ -173,7 +176,7 @@ function makeParts(
     map,
     parent,
     isComparable: (entry) => parent?.dataKeyOf(entry).keyId === dataKey.keyId,
-    isCarried: (entry) => carried.packIds.has(entry.packId),
+    isCarried: (entry) => carried.packIds.has(entry.packId) || healing.isQuarantined(entry),
     readParentLeaf: (leafNumber) => readParentLeaf(attempt, leafNumber, signal),
     predecessor,
     windowBytes: limits.windowBytes,
@@ -207,18 +210,19 @@ async function writeRoot(
 }
 
 async function readParentLeaf(
-  { parent, mode }: Attempt,
+  { parent, mode, healing }: Attempt,
   leafNumber: number,
   signal: AbortSignal,
 ): Promise<Leaf | undefined> {
   if (parent === undefined || leafNumber >= parent.root.leaves.length) return undefined;
+  if (mode.kind === "full" && healing.lostLeaves.has(leafNumber)) return undefined;
   const leaf = parent.readLeaf(leafNumber, signal);
   // A full reads everything anyway: a damaged leaf is healed, not inherited.
   return mode.kind === "full" ? unlessUnreadable(leaf) : leaf;
 }
 
 async function* runsOf(
-  { options, parent, mode }: Attempt,
+  { options, parent, mode, healing }: Attempt,
   plan: {
     readonly shape: DiskShape;
     readonly limits: WriterLimits;
@@ -240,6 +244,6 @@ async function* runsOf(
     ranges.sampleCount,
     options.random,
   );
-  const extra = { samples, carried: carried.blocks };
+  const extra = { samples, carried: carried.blocks, healed: healing.blocks };
   yield* withExtraRuns(planRuns(changed, shape, maxRunBlocks), extra, maxRunBlocks);
 }

@@ -2,12 +2,13 @@ import { HoldfastError, codeOf } from "../../lib/errors.ts";
 import type { BlockMap } from "../block-map.ts";
 import type { DiskPoint } from "../disk-points.ts";
 import { requireFeatures } from "../format/descriptor.ts";
-import { MAX_DISK_BYTES, requireSafeName } from "../format/layout.ts";
+import { MAX_DISK_BYTES, damaged, requireSafeName } from "../format/layout.ts";
 import { requireImmutability } from "../immutability.ts";
 import type { Repository } from "../repository.ts";
 import { committedBefore } from "./commit-disk-point.ts";
 import { withDiskLock } from "./disk-lock.ts";
 import { openMapIfReadable, readNewestPoint } from "./disk-state.ts";
+import { findHealing } from "./plan-healing.ts";
 import { ChangeHintWrong } from "./run-pipeline.ts";
 import { writeAttempt, type Attempt } from "./write-attempt.ts";
 import type { WriteDiskPointOptions, WrittenDiskPoint } from "./write-options.ts";
@@ -57,25 +58,28 @@ async function writeLocked(
   const { ranges } = options;
   if (ranges.kind === "full") {
     const parent = await openNewestMap(repository, newest?.point, signal);
-    return writeAttempt(
-      { ...attempt, parent, mode: { kind: "full", reason: "asked-for" } },
-      signal,
-    );
+    const healing = await findHealing(repository, parent, signal);
+    const mode = { kind: "full", reason: "asked-for" } as const;
+    return writeAttempt({ ...attempt, parent, healing, mode }, signal);
   }
   const parent = await openMapIfReadable(repository, ranges.parent, signal);
   if (parent !== undefined && parent.point.manifest.sizeBytes <= options.sizeBytes) {
+    const healing = await findHealing(repository, parent, signal);
+    const healed = { ...attempt, parent, healing };
     try {
-      return await writeAttempt({ ...attempt, parent, mode: { kind: "incremental" } }, signal);
+      if (healing.lostLeaves.size > 0) throw damaged("leaves of the parent are lost");
+      return await writeAttempt({ ...healed, mode: { kind: "incremental" } }, signal);
     } catch (error) {
       const isHintWrong = error instanceof ChangeHintWrong;
       if (!isHintWrong && codeOf(error) !== "RepositoryDamaged") throw error;
       const reason = isHintWrong ? "change-hint-wrong" : "parent-unreadable";
-      return writeAttempt({ ...attempt, parent, mode: { kind: "full", reason } }, signal);
+      return writeAttempt({ ...healed, mode: { kind: "full", reason } }, signal);
     }
   }
   const fallback = await openNewestMap(repository, newest?.point, signal);
+  const healing = await findHealing(repository, fallback, signal);
   const mode = { kind: "full", reason: "parent-unreadable" } as const;
-  return writeAttempt({ ...attempt, parent: fallback, mode }, signal);
+  return writeAttempt({ ...attempt, parent: fallback, healing, mode }, signal);
 }
 
 async function openNewestMap(

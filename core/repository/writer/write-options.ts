@@ -81,6 +81,8 @@ export interface WrittenDiskPoint {
   readonly fullReason: FullReason | undefined;
   readonly changeHintWrong: boolean;
   readonly stats: DiskPointStats;
+  /** Blocks that a health check had found damaged: the new point holds them anew. */
+  readonly healedBlocks: number;
   /** True when a point of this id was committed before: nothing was read or written now. */
   readonly alreadyCommitted: boolean;
 }

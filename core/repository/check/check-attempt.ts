@@ -1,0 +1,24 @@
+import { openEnvelope } from "../format/envelope.ts";
+import { attemptSchema, parseManifest } from "../format/manifests.ts";
+import { unwrapDataKey } from "../format/keys.ts";
+import type { DiskCheck } from "./check-context.ts";
+import { isDamage } from "./damage.ts";
+import { codeOf } from "../../lib/errors.ts";
+import { reasonsOf } from "./findings.ts";
+
+/** An attempt serves a writer that takes over from a dead one: no restore point needs it. */
+export async function checkAttempt(check: DiskCheck, name: string): Promise<void> {
+  const { repository, diskId, defects, progress, signal } = check;
+  progress.checkedObjects++;
+  try {
+    const bytes = await repository.store.read(name, undefined, signal);
+    const { document } = openEnvelope(repository.key, "attempt", name, bytes);
+    const { dataKey } = parseManifest(attemptSchema, name, document);
+    unwrapDataKey(repository.key.repositoryKey, { diskId, keyId: dataKey.keyId }, dataKey.wrapped);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    if (codeOf(error) === "BlobNotFound") return;
+    const message = `${reasonsOf(error)} No restore needs it; the next backup replaces it.`;
+    defects.add({ kind: "unreadable-metadata", object: name, message, harmsRestores: false }, 0);
+  }
+}

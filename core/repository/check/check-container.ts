@@ -1,0 +1,41 @@
+/** Header, footer and trailer of a pack or an index: what only a resumed writer or a salvage reads. */
+import { requireIntact, HEADER_BYTES } from "../format/layout.ts";
+import { frameKeyOf } from "../format/keys.ts";
+import {
+  TRAILER_BYTES,
+  decodeFooter,
+  decodeHeader,
+  decodeTrailer,
+} from "../format/sealed-object.ts";
+import type { Repository } from "../repository.ts";
+import type { DataKey } from "../writer/pack-writer.ts";
+import type { DiskObject } from "./disk-objects.ts";
+
+/** Throws `RepositoryDamaged`, or what the store says of an object that is gone. */
+export async function checkContainer(
+  { store }: Repository,
+  object: DiskObject,
+  dataKey: DataKey,
+  signal: AbortSignal,
+): Promise<void> {
+  const { name, kind, sizeBytes } = object;
+  const range = (offsetBytes: number, lengthBytes: number) =>
+    store.read(name, { offsetBytes, lengthBytes }, signal);
+  requireIntact(sizeBytes >= HEADER_BYTES + TRAILER_BYTES, `a ${kind} is too short`);
+  const { objectId, dataKeyId } = decodeHeader(kind, await range(0, HEADER_BYTES));
+  requireIntact(
+    objectId.toString("hex") === object.id && dataKeyId.toString("hex") === dataKey.keyId,
+    `the header of a ${kind} names another object or key`,
+  );
+  const trailerAt = sizeBytes - TRAILER_BYTES;
+  const { footerBytes } = decodeTrailer(await range(trailerAt, TRAILER_BYTES), objectId);
+  const footerAt = trailerAt - footerBytes;
+  requireIntact(footerAt >= HEADER_BYTES, `the footer of a ${kind} is larger than the object`);
+  const key = frameKeyOf(dataKey.key, objectId);
+  const frames = decodeFooter(key, objectId, await range(footerAt, footerBytes));
+  const framesBytes = frames.reduce((sum, frame) => sum + frame.storedBytes, 0);
+  requireIntact(
+    HEADER_BYTES + framesBytes === footerAt,
+    `the footer of a ${kind} does not describe its frames`,
+  );
+}

@@ -1,0 +1,116 @@
+/** What the parts of a health check share: what was asked for, what was found, how far it is. */
+import { codeOf } from "../../lib/errors.ts";
+import type { BlockCodec } from "../codec/block-codec.ts";
+import type { Repository } from "../repository.ts";
+import { isDamage } from "./damage.ts";
+import type { DamageRecorder } from "./damage-recorder.ts";
+import type { DiskObjects } from "./disk-objects.ts";
+import {
+  reasonsOf,
+  type CheckFinding,
+  type DiskDefect,
+  type DiskDefects,
+  type FindingList,
+} from "./findings.ts";
+
+export interface CheckRepositoryOptions {
+  readonly level: "presence" | "metadata" | "sample" | "complete";
+  /** Of the blocks, at level `sample`. */
+  readonly samplePercent: number;
+  /** Absent: the whole repository, foreign objects included. */
+  readonly vmIds?: readonly string[];
+  /** Chooses the sample: other bytes, other blocks. */
+  readonly random: (byteCount: number) => Uint8Array;
+  readonly codec?: BlockCodec;
+  /** Absent: nothing is written. */
+  readonly quarantine?: { readonly now: Date; readonly foundBy: string };
+  readonly onProgress?: (progress: CheckCounts) => void;
+}
+
+export interface CheckCounts {
+  readonly checkedObjects: number;
+  readonly checkedPoints: number;
+  readonly verifiedBlocks: number;
+  readonly readBytes: number;
+}
+
+export interface CheckReport extends CheckCounts {
+  readonly level: CheckRepositoryOptions["level"];
+  readonly findingCount: number;
+  /** The first 1,000. */
+  readonly findings: readonly CheckFinding[];
+}
+
+export interface CheckProgress {
+  checkedObjects: number;
+  checkedPoints: number;
+  verifiedBlocks: number;
+  readBytes: number;
+  tell(): void;
+}
+
+export interface ContentLevel {
+  readonly kind: CheckRepositoryOptions["level"];
+  readonly codec: BlockCodec;
+  /** Level `sample`: which of so many blocks to verify. */
+  choose(count: number): readonly boolean[];
+}
+
+export interface RepositoryCheck {
+  readonly repository: Repository;
+  readonly options: CheckRepositoryOptions;
+  readonly level: ContentLevel;
+  readonly findings: FindingList;
+  readonly progress: CheckProgress;
+  readonly signal: AbortSignal;
+}
+
+export interface DiskCheck {
+  readonly repository: Repository;
+  readonly diskId: string;
+  readonly objects: DiskObjects;
+  readonly defects: DiskDefects;
+  /** Damage that a later backup must not build on. */
+  readonly damage: DamageRecorder;
+  readonly level: ContentLevel;
+  readonly progress: CheckProgress;
+  readonly signal: AbortSignal;
+}
+
+/** Runs a check of one object that is not part of a disk; damage becomes a finding. */
+export async function orFinding(
+  { findings, progress }: RepositoryCheck,
+  finding: Omit<CheckFinding, "message">,
+  work: Promise<unknown>,
+): Promise<void> {
+  progress.checkedObjects++;
+  try {
+    await work;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    findings.add({ ...finding, message: reasonsOf(error) });
+  }
+}
+
+/** Damage becomes a defect of the point and `undefined`; other errors end the check. */
+export async function orDefect<Value>(
+  check: Pick<DiskCheck, "defects">,
+  sequence: number,
+  defect: Pick<DiskDefect, "kind" | "object" | "blocks"> & { readonly harmsRestores?: boolean },
+  work: Promise<Value>,
+): Promise<Value | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    // Deleted between listing and reading: retention and garbage collection may run meanwhile.
+    if (codeOf(error) === "DiskPointNotFound") return undefined;
+    const harmsRestores = defect.harmsRestores ?? true;
+    const effect = harmsRestores ? "" : " Restores do not need this part.";
+    check.defects.add(
+      { ...defect, message: `${reasonsOf(error)}${effect}`, harmsRestores },
+      sequence,
+    );
+    return undefined;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * The packs and indexes of one disk as the store lists them, and what a check has learned of them.
+ * Memory: about 250 bytes for each pack and index of one disk.
+ */
+import type { Repository } from "../repository.ts";
+import { objectNames } from "../format/layout.ts";
+
+export type ContainerKind = "pack" | "index";
+
+export interface DiskObject {
+  readonly kind: ContainerKind;
+  readonly id: string;
+  readonly name: string;
+  readonly sizeBytes: number;
+  /** Header, footer and trailer were looked at. */
+  isContainerChecked: boolean;
+  /** Frames that were verified, or passed over by a sample; each is looked at once. */
+  readonly seenFrames: FrameSet;
+  /** Frames that cannot be read, or leaves that name such. */
+  readonly badFrames: Set<number>;
+}
+
+/** Frame numbers are small; a larger one is not remembered, and its frame verified again. */
+const REMEMBERED_FRAMES_MAX = 64 * 1024;
+
+/** A set of frame numbers, one bit each. */
+export class FrameSet {
+  #bits = new Uint8Array(0);
+
+  has(frameNumber: number): boolean {
+    const byte = this.#bits[frameNumber >> 3] ?? 0;
+    return frameNumber < REMEMBERED_FRAMES_MAX && (byte & (1 << (frameNumber & 7))) !== 0;
+  }
+
+  add(frameNumber: number): void {
+    if (frameNumber >= REMEMBERED_FRAMES_MAX) return;
+    const at = frameNumber >> 3;
+    if (at >= this.#bits.length) {
+      const larger = new Uint8Array(Math.max(at + 1, this.#bits.length * 2));
+      larger.set(this.#bits);
+      this.#bits = larger;
+    }
+    this.#bits[at] = (this.#bits[at] ?? 0) | (1 << (frameNumber & 7));
+  }
+}
+
+export class DiskObjects {
+  readonly diskId: string;
+  readonly #objects: ReadonlyMap<string, DiskObject>;
+  /** Names of the attempts. */
+  readonly attemptNames: readonly string[];
+
+  private constructor(
+    diskId: string,
+    objects: ReadonlyMap<string, DiskObject>,
+    attemptNames: readonly string[],
+  ) {
+    this.diskId = diskId;
+    this.#objects = objects;
+    this.attemptNames = attemptNames;
+  }
+
+  static async list(
+    repository: Repository,
+    diskId: string,
+    signal: AbortSignal,
+  ): Promise<DiskObjects> {
+    const objects = new Map<string, DiskObject>();
+    const attemptNames: string[] = [];
+    for await (const { name, sizeBytes } of repository.store.list(`disks/${diskId}/`, signal)) {
+      if (/\/attempts\/[0-9]{10}\.manifest$/.test(name)) attemptNames.push(name);
+      const id = /\/([0-9a-f]{32})\.(?:pack|index)$/.exec(name)?.[1];
+      if (id === undefined) continue;
+      const kind = name.endsWith(".pack") ? "pack" : "index";
+      if (name !== containerName(diskId, kind, id)) continue;
+      objects.set(keyOf(kind, id), {
+        kind,
+        id,
+        name,
+        sizeBytes,
+        isContainerChecked: false,
+        seenFrames: new FrameSet(),
+        badFrames: new Set(),
+      });
+    }
+    return new DiskObjects(diskId, objects, attemptNames);
+  }
+
+  find(kind: ContainerKind, id: string): DiskObject | undefined {
+    return this.#objects.get(keyOf(kind, id));
+  }
+}
+
+export function containerName(diskId: string, kind: ContainerKind, id: string): string {
+  return kind === "pack" ? objectNames.pack(diskId, id) : objectNames.index(diskId, id);
+}
+
+function keyOf(kind: ContainerKind, id: string): string {
+  return `${kind}/${id}`;
+}

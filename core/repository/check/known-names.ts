@@ -1,0 +1,37 @@
+/** Which names an object of a repository can have. Others are *foreign*: reported, never touched. */
+
+const NAME = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}";
+const DIGITS = "[0-9a-f]";
+
+/** Parts of a repository by the shape of their names (docs/repository-format.md, section 1). */
+const KNOWN_NAMES = [
+  "repo\\.json",
+  "README\\.txt",
+  `keys/${DIGITS}{32}/${NAME}\\.json`,
+  `keys/${DIGITS}{32}/rewrap\\.manifest`,
+  "keys/lock",
+  `vms/${NAME}/points/${NAME}\\.manifest`,
+  `disks/${NAME}/points/[0-9]{10}\\.manifest`,
+  `disks/${NAME}/attempts/[0-9]{10}\\.manifest`,
+  `disks/${NAME}/garbage/${NAME}\\.manifest`,
+  `disks/${NAME}/lock`,
+  `disks/${NAME}/indexes/${DIGITS}{32}\\.index`,
+  // The folder of a pack repeats the first digits of its name.
+  `disks/${NAME}/packs/(?<first>${DIGITS}{8})/\\k<first>${DIGITS}{24}\\.pack`,
+  `quarantine/${NAME}/${DIGITS}{32}\\.manifest`,
+  // What lies inside an image is known to `core/repository/archive`.
+  `archives/${NAME}/lock`,
+  `archives/${NAME}/${NAME}/.+`,
+  `retrievals/${NAME}/.+`,
+].map((pattern) => new RegExp(`^${pattern}$`));
+
+export function isKnownName(name: string): boolean {
+  return KNOWN_NAMES.some((pattern) => pattern.test(name));
+}
+
+const DISK_OF_NAME = /^disks\/([^/]+)\//;
+
+/** The disk that an object belongs to; undefined for other objects. */
+export function diskIdOf(name: string): string | undefined {
+  return DISK_OF_NAME.exec(name)?.[1];
+}
