@@ -4,7 +4,7 @@
  * A caller has *data actions* on the whole vault, as a role assignment gives them; whoever has none is
  * refused. Errors have Key Vault's codes and form.
  */
-import type { IncomingMessage } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import { z } from "zod";
 import {
   listen,
@@ -122,17 +122,14 @@ export async function startKeyVault(options: KeyVaultOptions): Promise<KeyVault>
       throw error;
     }
   };
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { status, body, headers } = await answer(request);
+    const type = { "content-type": "application/json; charset=utf-8" };
+    response.writeHead(status, { ...type, ...headers });
+    response.end(JSON.stringify(body));
+  };
   const listener = await listen(options, (request, response) => {
-    answer(request).then(
-      ({ status, body, headers }) => {
-        response.writeHead(status, {
-          "content-type": "application/json; charset=utf-8",
-          ...headers,
-        });
-        response.end(JSON.stringify(body));
-      },
-      () => response.destroy(),
-    );
+    respond(request, response).catch(() => response.destroy());
   });
   origin = listener.origin;
   return {
