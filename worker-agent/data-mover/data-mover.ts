@@ -6,16 +6,21 @@
  * a disk: with the defaults the process stays below 400 MiB (docs/performance.md).
  */
 import { randomBytes } from "node:crypto";
-import { assert } from "#core/lib/assert.ts";
 import { codeOf } from "#core/lib/errors.ts";
-import type { DiskDataReader, DiskDataWriter, DiskRange } from "#core/ports/disk-data.ts";
+import type { DiskDataReader, DiskDataWriter } from "#core/ports/disk-data.ts";
 import {
   BufferPool,
   DEFAULT_CARRY_FORWARD,
   DiskPointReader,
+  archiveVmPoint,
+  checkRepository,
   defaultWriterLimits,
-  giveBack,
   writeDiskPoint,
+  openArchivedDisk,
+  type ArchiveVmPointOptions,
+  type ArchivedDiskReference,
+  type CheckReport,
+  type CheckRepositoryOptions,
   type DiskPointReference,
   type DiskPointStats,
   type FullReason,
@@ -24,9 +29,11 @@ import {
   type Wait,
   type WriteDiskPointOptions,
   type WriterLimits,
+  type WrittenArchive,
   type WrittenDiskPoint,
 } from "#core/repository/index.ts";
 import { systemClock } from "../clock.ts";
+import { restorePieces, type RestoreProgress } from "./restore-pieces.ts";
 import { ThreadCodec } from "./thread-codec.ts";
 
 const MIB = 1024 * 1024;
@@ -37,9 +44,6 @@ const PACK_BUDGET_BYTES = 64 * MIB;
 /** With more disks than this, packs get smaller so that each disk can have one open. */
 const DISKS_WITH_LARGE_PACKS = 3;
 const SMALL_PACK_BYTES = 8 * MIB;
-/** Pieces of one restore that are fetched, verified and written at the same time. */
-const RESTORE_PIECES_UNDER_WAY = 8;
-const RESTORE_PIECE_BYTES = 2 * MIB;
 
 export interface DataMoverOptions {
   /** Encoder threads; default one per core, at most 8. */
@@ -76,10 +80,13 @@ export interface BackedUpDisk extends Omit<WrittenDiskPoint, "fullReason"> {
 
 export interface RestoreDiskOptions {
   readonly repository: Repository;
-  readonly reference: DiskPointReference;
+  /** A disk of a restore point, or of an archive that was retrieved. */
+  readonly reference: DiskPointReference | ArchivedDiskReference;
   /** A new, empty disk of at least the same size. The caller calls `finish` afterwards. */
   readonly writer: DiskDataWriter;
-  readonly onProgress?: (progress: { readonly writtenBytes: number }) => void;
+  /** Everything before was written to the disk by an earlier try. Default 0. */
+  readonly fromBytes?: number;
+  readonly onProgress?: (progress: RestoreProgress) => void;
 }
 
 export interface RestoredDisk {
@@ -118,7 +125,7 @@ export class DataMover {
       limits: this.#limitsFor(sizeBytes),
       codec: this.#codec,
       buffers: this.#buffers,
-      wait: options.wait ?? systemClock.sleep,
+      wait: options.wait ?? ((durationMs, inner) => systemClock.sleep(durationMs, inner)),
       carryForward: DEFAULT_CARRY_FORWARD,
       ...(options.immutableUntil === undefined ? {} : { immutableUntil: options.immutableUntil }),
       ...(options.blockBytes === undefined ? {} : { blockBytes: options.blockBytes }),
@@ -149,34 +156,32 @@ export class DataMover {
    * first, several pieces at a time in no particular order. Does not call `writer.finish`.
    */
   async restoreDisk(options: RestoreDiskOptions, signal: AbortSignal): Promise<RestoredDisk> {
-    const { repository, reference, writer } = options;
-    const stop = new AbortController();
-    const inner = AbortSignal.any([signal, stop.signal]);
-    const point = await DiskPointReader.open(repository, reference, inner, { codec: this.#codec });
-    const pieces = piecesOf(point.extents(inner), point.manifest.blockBytes);
-    let writtenBytes = 0;
-    // Concurrent `next` calls of one generator are answered one after the other.
-    const lane = async (): Promise<void> => {
-      for await (const piece of { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }) {
-        const bytes = await point.readBlocks(piece, inner);
-        await writer.write(piece.offsetBytes, bytes, inner);
-        writtenBytes += piece.lengthBytes;
-        giveBack(bytes);
-        options.onProgress?.({ writtenBytes });
-      }
-    };
-    const guarded = async (): Promise<void> => {
-      try {
-        await lane();
-      } catch (error) {
-        stop.abort(error);
-        throw error;
-      }
-    };
-    const lanes = Array.from({ length: RESTORE_PIECES_UNDER_WAY }, guarded);
-    const outcomes = await Promise.allSettled(lanes);
-    if (outcomes.some(({ status }) => status === "rejected")) inner.throwIfAborted();
-    return { sizeBytes: point.sizeBytes, writtenBytes };
+    const { repository, reference, writer, fromBytes = 0 } = options;
+    const { onProgress = () => undefined } = options;
+    const reading = { codec: this.#codec };
+    const source = await ("archiveId" in reference
+      ? openArchivedDisk(repository, reference, signal, reading)
+      : DiskPointReader.open(repository, reference, signal, reading));
+    const writtenBytes = await restorePieces({ source, writer, fromBytes, onProgress }, signal);
+    return { sizeBytes: source.sizeBytes, writtenBytes };
+  }
+
+  /** As `archiveVmPoint` of the repository, with blocks verified on the mover's threads. */
+  async archiveVmPoint(
+    repository: Repository,
+    options: Omit<ArchiveVmPointOptions, "codec">,
+    signal: AbortSignal,
+  ): Promise<WrittenArchive> {
+    return archiveVmPoint(repository, { ...options, codec: this.#codec }, signal);
+  }
+
+  /** As `checkRepository` of the repository, with blocks verified on the mover's threads. */
+  async checkRepository(
+    repository: Repository,
+    options: Omit<CheckRepositoryOptions, "codec">,
+    signal: AbortSignal,
+  ): Promise<CheckReport> {
+    return checkRepository(repository, { ...options, codec: this.#codec }, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -195,22 +200,5 @@ export class DataMover {
       windowBytes: Math.min(windowBytes, 2 * limits.windowBytes),
       packBytes: hasManyDisks ? Math.min(limits.packBytes, SMALL_PACK_BYTES) : limits.packBytes,
     };
-  }
-}
-
-/** Cuts extents into pieces of whole blocks that are moved at once. */
-async function* piecesOf(
-  extents: AsyncIterable<DiskRange>,
-  blockBytes: number,
-): AsyncGenerator<DiskRange> {
-  const pieceBytes = Math.max(blockBytes, RESTORE_PIECE_BYTES);
-  assert(pieceBytes % blockBytes === 0, "a restore piece is no multiple of the block");
-  for await (const { offsetBytes, lengthBytes } of extents) {
-    for (let done = 0; done < lengthBytes; done += pieceBytes) {
-      yield {
-        offsetBytes: offsetBytes + done,
-        lengthBytes: Math.min(pieceBytes, lengthBytes - done),
-      };
-    }
   }
 }

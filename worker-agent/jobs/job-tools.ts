@@ -8,7 +8,11 @@ import type { DataMover } from "../data-mover/data-mover.ts";
 import type { Clock } from "../clock.ts";
 
 /** The part of the data mover that jobs need. */
-export type Mover = Pick<DataMover, "backupDisk" | "restoreDisk"> & AsyncDisposable;
+export type Mover = Pick<
+  DataMover,
+  "backupDisk" | "restoreDisk" | "archiveVmPoint" | "checkRepository"
+> &
+  AsyncDisposable;
 
 /** What jobs are done with; made by the composition root, or by a test. */
 export interface JobTools {

@@ -1,6 +1,7 @@
 /**
- * Restore of a VM's disks: the content of each disk point, verified block by block, into a new and
- * empty target disk, and the footer that an upload must end with. Doing it again writes the same.
+ * Restore of a VM's disks, of a restore point or of an archive that was retrieved: the content of
+ * each, verified block by block, into a new and empty target disk, and the footer that an upload must
+ * end with. Doing it again writes the same; a later dispatch starts where the one before it got to.
  */
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import { HoldfastError } from "#core/lib/errors.ts";
@@ -8,9 +9,11 @@ import type { RestoreJob } from "#core/protocol/job.ts";
 import type { JobResult, RestoreDiskResult } from "#core/protocol/worker-event.ts";
 import {
   openRepository,
+  readArchive,
   readVmPoint,
+  type ArchivedDiskReference,
+  type DiskPointReference,
   type Repository,
-  type VmPoint,
 } from "#core/repository/index.ts";
 import type { ProgressBoard } from "../progress-board.ts";
 import { PARALLEL_DISKS_MAX, type JobTools, type Mover, secretOf } from "./job-tools.ts";
@@ -23,12 +26,12 @@ export async function runRestore(
 ): Promise<JobResult> {
   const store = tools.openStore(job.repository);
   const repository = await openRepository(store, secretOf(tools, job.repository), signal);
-  const point = await readVmPoint(repository, job.vmId, job.pointId, signal);
+  const sources = await readSources(repository, job, signal);
   const parallel = Math.min(PARALLEL_DISKS_MAX, job.disks.length);
   await using mover = tools.startMover(parallel);
   const stop = new AbortController();
   const inner = AbortSignal.any([signal, stop.signal]);
-  const context = { tools, repository, point, mover, board };
+  const context = { tools, job, repository, sources, mover, board };
   const disks = await mapBounded(job.disks, parallel, async (task) => {
     try {
       return await restoreDisk(context, task, inner);
@@ -40,36 +43,75 @@ export async function runRestore(
   return { kind: "restore", disks };
 }
 
+interface StoredDisk {
+  readonly sizeBytes: number;
+  readonly reference: DiskPointReference | ArchivedDiskReference;
+}
+
+/** What can be restored, by disk id. */
+async function readSources(
+  repository: Repository,
+  { vmId, pointId, source }: RestoreJob,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, StoredDisk>> {
+  if (source.kind === "point") {
+    const { disks } = await readVmPoint(repository, vmId, pointId, signal);
+    return new Map(
+      disks.map(({ sizeBytes, diskPoint }) => [
+        diskPoint.diskId,
+        { sizeBytes, reference: diskPoint },
+      ]),
+    );
+  }
+  const { archiveId, retrievalId } = source;
+  const { disks } = await readArchive(repository, { vmId, archiveId }, signal);
+  return new Map(
+    disks.map(({ image: { diskId, sizeBytes } }) => [
+      diskId,
+      { sizeBytes, reference: { vmId, archiveId, diskId, retrievalId } },
+    ]),
+  );
+}
+
 interface RestoreContext {
   readonly tools: JobTools;
+  readonly job: RestoreJob;
   readonly repository: Repository;
-  readonly point: VmPoint;
+  readonly sources: ReadonlyMap<string, StoredDisk>;
   readonly mover: Mover;
   readonly board: ProgressBoard;
 }
 
 async function restoreDisk(
-  { tools, repository, point, mover, board }: RestoreContext,
+  { tools, job, repository, sources, mover, board }: RestoreContext,
   task: RestoreJob["disks"][number],
   signal: AbortSignal,
 ): Promise<RestoreDiskResult> {
   const startedMs = tools.clock.now().getTime();
-  const { diskId, sizeBytes } = task;
-  const stored = point.disks.find(({ diskPoint }) => diskPoint.diskId === diskId);
-  if (stored === undefined) throw missingDisk(point, diskId);
+  const { diskId, sizeBytes, writtenToBytes: fromBytes } = task;
+  const stored = sources.get(diskId);
+  if (stored === undefined) throw missingDisk(job, diskId);
   if (stored.sizeBytes > sizeBytes) throw tooSmall(diskId, stored.sizeBytes, sizeBytes);
 
-  const show = (doneBytes: number, readBytes: number): void =>
-    board.set({ diskId, doneBytes, totalBytes: sizeBytes, readBytes, storedBytes: 0 });
-  show(0, 0);
+  // Zero blocks are not written, so that progress is a position on the disk.
+  const show = (writtenToBytes: number, readBytes: number): void =>
+    board.set({
+      diskId,
+      doneBytes: writtenToBytes,
+      writtenToBytes,
+      totalBytes: sizeBytes,
+      readBytes,
+      storedBytes: 0,
+    });
+  show(fromBytes, 0);
   await using writer = tools.diskData.openWriter(task.sas, sizeBytes);
   const { writtenBytes } = await mover.restoreDisk(
     {
       repository,
-      reference: stored.diskPoint,
+      reference: stored.reference,
       writer,
-      // Zero blocks are not written: what is done is at least what was written.
-      onProgress: (news) => show(news.writtenBytes, news.writtenBytes),
+      fromBytes,
+      onProgress: (news) => show(news.writtenToBytes, news.writtenBytes),
     },
     signal,
   );
@@ -79,12 +121,12 @@ async function restoreDisk(
   return { diskId, sizeBytes, writtenBytes, readBytes: writtenBytes, durationMs };
 }
 
-function missingDisk(point: VmPoint, diskId: string): HoldfastError {
-  return new HoldfastError(
-    "DiskNotInPoint",
-    `Restore point ${point.pointId} of VM ${point.vmId} holds no disk ${diskId}.`,
-    { context: { pointId: point.pointId, diskId } },
-  );
+function missingDisk({ vmId, pointId, source }: RestoreJob, diskId: string): HoldfastError {
+  const what =
+    source.kind === "point" ? `Restore point ${pointId}` : `The archive ${source.archiveId}`;
+  return new HoldfastError("DiskNotInPoint", `${what} of VM ${vmId} holds no disk ${diskId}.`, {
+    context: { pointId, diskId },
+  });
 }
 
 function tooSmall(diskId: string, storedBytes: number, targetBytes: number): HoldfastError {

@@ -1,13 +1,15 @@
 import { unreachable } from "#core/lib/assert.ts";
-import { HoldfastError } from "#core/lib/errors.ts";
 import type { Job } from "#core/protocol/job.ts";
 import type { JobResult } from "#core/protocol/worker-event.ts";
 import type { ProgressBoard } from "../progress-board.ts";
+import { runArchive } from "./archive.ts";
 import { runBackup } from "./backup.ts";
+import { runCheck } from "./check.ts";
 import { runImport } from "./import.ts";
 import type { JobTools } from "./job-tools.ts";
 import { runMaintain } from "./maintain.ts";
 import { runRestore } from "./restore.ts";
+import { runRetrieve } from "./retrieve.ts";
 
 /** Does one job to its end. Errors are `HoldfastError`s of the store, the disks or the repository. */
 export async function runJob(
@@ -25,13 +27,12 @@ export async function runJob(
       return runImport(tools, job, signal);
     case "maintain":
       return runMaintain(tools, job, signal);
-    case "check":
     case "archive":
+      return runArchive(tools, job, board, signal);
     case "retrieve":
-      throw new HoldfastError(
-        "UnsupportedJob",
-        `This version of the worker agent does not know jobs of kind ${job.kind}.`,
-      );
+      return runRetrieve(tools, job, signal);
+    case "check":
+      return runCheck(tools, job, signal);
     default:
       return unreachable(job);
   }
