@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { checkLevelSchema } from "../protocol/job.ts";
 import { vmConfigurationSchema } from "./vm-configuration.ts";
 
 /**
@@ -46,7 +47,9 @@ export const restorePointSchema = z.object({
   /** Nobody can delete it before. */
   immutableUntil: z.iso.datetime().optional(),
   /** The health check that found that it cannot be restored completely. */
-  damaged: z.object({ sessionId: z.string(), foundAt: z.iso.datetime() }).optional(),
+  damaged: z
+    .object({ sessionId: z.string(), foundAt: z.iso.datetime(), level: checkLevelSchema })
+    .optional(),
   vm: vmConfigurationSchema,
   disks: z.array(restorePointDiskSchema).min(1),
 });

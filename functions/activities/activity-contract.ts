@@ -39,6 +39,24 @@ export interface ActivityValues {
     readonly skipped: readonly string[];
     readonly skippedCount: number;
   };
+  "plan-check": { readonly location: string };
+  "index-check": {
+    readonly findingCount: number;
+    readonly damagedCount: number;
+    readonly checkedObjects: number;
+    readonly verifiedBlocks: number;
+    readonly findings: readonly string[];
+  };
+  "plan-import": { readonly location: string };
+  "read-import": Readiness;
+  "index-import": {
+    readonly pointCount: number;
+    readonly archiveCount: number;
+    readonly unreadableCount: number;
+    readonly unreadable: readonly string[];
+    readonly conflictCount: number;
+    readonly conflicting: readonly string[];
+  };
   "capture-vm": { readonly location: string; readonly diskCount: number };
   "start-snapshots": { readonly snapshotCount: number };
   "read-snapshots": Readiness;

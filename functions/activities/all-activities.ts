@@ -1,4 +1,6 @@
 import * as backupPoints from "./backup-points.ts";
+import * as healthChecks from "./health-checks.ts";
+import * as imports from "./imports.ts";
 import * as jobs from "./jobs.ts";
 import * as maintenance from "./maintenance.ts";
 import * as policies from "./policies.ts";
@@ -19,6 +21,11 @@ export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<N
   "claim-repository": sessions.claimRepository,
   "plan-maintenance": maintenance.planMaintenance,
   "index-maintenance": maintenance.indexMaintenance,
+  "plan-check": healthChecks.planCheck,
+  "index-check": healthChecks.indexCheck,
+  "plan-import": imports.planImport,
+  "read-import": imports.readImport,
+  "index-import": imports.indexImport,
   "capture-vm": snapshots.captureVm,
   "start-snapshots": snapshots.startSnapshots,
   "read-snapshots": snapshots.readSnapshots,

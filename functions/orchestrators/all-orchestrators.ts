@@ -1,6 +1,8 @@
 import type { OrchestrationHandler } from "durable-functions";
 import { awaitJob } from "./await-job.ts";
 import { backupVm } from "./backup-vm.ts";
+import { checkRepository } from "./check-repository.ts";
+import { importRepository } from "./import-repository.ts";
 import { maintainRepository } from "./maintain-repository.ts";
 import { ORCHESTRATORS, type OrchestratorName } from "./names.ts";
 import { policyLane, policyRun } from "./policy-run.ts";
@@ -17,5 +19,7 @@ export const ORCHESTRATOR_HANDLERS: Readonly<Record<OrchestratorName, Orchestrat
   [ORCHESTRATORS.runWorkerJob]: runWorkerJob,
   [ORCHESTRATORS.awaitJob]: awaitJob,
   [ORCHESTRATORS.maintainRepository]: maintainRepository,
+  [ORCHESTRATORS.checkRepository]: checkRepository,
+  [ORCHESTRATORS.importRepository]: importRepository,
   [ORCHESTRATORS.sweep]: sweep,
 };

@@ -7,6 +7,8 @@ export const ORCHESTRATORS = {
   runWorkerJob: "run-worker-job",
   awaitJob: "await-job",
   maintainRepository: "maintain-repository",
+  checkRepository: "check-repository",
+  importRepository: "import-repository",
   sweep: "sweep",
 } as const;
 export type OrchestratorName = (typeof ORCHESTRATORS)[keyof typeof ORCHESTRATORS];

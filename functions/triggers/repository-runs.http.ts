@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { checkLevelSchema } from "#core/protocol/job.ts";
 import { repositorySessionId, slotKey, type RepositoryRun } from "#core/model/session.ts";
 import type { ApiAnswer, ApiCall, Endpoint } from "../http/endpoint.ts";
 import { notFound, Problem } from "../http/problem.ts";
@@ -9,6 +10,20 @@ import { ORCHESTRATORS, type OrchestratorName } from "../orchestrators/names.ts"
 const maintenanceRequestSchema = z.strictObject({
   /** Also what the safety gate holds back. */
   confirm: z.boolean().default(false),
+});
+
+const checkRequestSchema = z.strictObject({
+  level: checkLevelSchema.default("sample"),
+  /** All VMs of the repository when missing. */
+  vmIds: z.array(z.string().min(1).max(64)).min(1).max(1000).optional(),
+});
+
+const importRequestSchema = z.strictObject({
+  /** Region of the workers; the repository's `location` when missing. */
+  location: z
+    .string()
+    .regex(/^[a-z0-9]{1,60}$/, "is no name of an Azure region, e.g. westeurope")
+    .optional(),
 });
 
 /** Opens the session, so that it can be read from now on, and starts its orchestration. */
@@ -52,6 +67,25 @@ export const repositoryRunEndpoints: readonly Endpoint[] = [
       const { confirm } = await call.body(maintenanceRequestSchema);
       const input = { confirmed: confirm } satisfies Partial<MaintainRepositoryInput>;
       return startRun(call, "retention", ORCHESTRATORS.maintainRepository, input);
+    },
+  },
+  {
+    name: "start-health-check",
+    method: "POST",
+    route: "v1/repositories/{repositoryId}/health-checks",
+    async handle(call) {
+      const input = await call.body(checkRequestSchema);
+      const fields = { checkLevel: input.level };
+      return startRun(call, "health-check", ORCHESTRATORS.checkRepository, input, fields);
+    },
+  },
+  {
+    name: "start-import",
+    method: "POST",
+    route: "v1/repositories/{repositoryId}/import",
+    async handle(call) {
+      const input = await call.body(importRequestSchema);
+      return startRun(call, "import", ORCHESTRATORS.importRepository, input);
     },
   },
 ];

@@ -1,7 +1,9 @@
 import { planDueBackups } from "#core/schedule/schedule.ts";
 import { repositorySessionId, slotKey } from "#core/model/session.ts";
+import type { Policy } from "#core/model/policy.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
+import type { CheckRepositoryInput } from "../orchestrators/check-repository.ts";
 import type { MaintainRepositoryInput } from "../orchestrators/maintain-repository.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
 
@@ -22,16 +24,12 @@ export async function startDueMaintenance(
   for await (const { id: repositoryId, value } of records.repositories.list()) {
     const slotId = `retention-${repositoryId}`;
     const last = (await records.lastSlots.read(slotId))?.value.slot;
-    const rule = {
-      policyId: slotId,
+    const due = await findDueSlot(context, slotId, {
       enabled: true,
       enabledAt: value.createdAt,
       schedule: MAINTENANCE_SCHEDULE,
-    };
-    const lastSlots = new Map(last === undefined ? [] : [[slotId, new Date(last)]]);
-    const [due] = planDueBackups([rule], lastSlots, clock());
-    const slot =
-      due?.slot ?? ((await leftSomething(context, repositoryId, last)) ? clock() : undefined);
+    });
+    const slot = due ?? ((await leftSomething(context, repositoryId, last)) ? clock() : undefined);
     if (slot === undefined) continue;
     const sessionId = repositorySessionId("retention", repositoryId, slotKey(slot));
     const input: MaintainRepositoryInput = {
@@ -45,6 +43,48 @@ export async function startDueMaintenance(
     await records.lastSlots.put(slotId, { slot: slot.toISOString() });
     events.repositoryRunRequested({ sessionId, repositoryId });
   }
+}
+
+/** Health checks of policies, in the repositories that they write to. */
+export async function startDueHealthChecks(
+  context: AppContext,
+  client: OrchestrationClient,
+): Promise<void> {
+  const { records, config, events } = context;
+  for await (const { value: policy } of records.policies.list()) {
+    const { policyId, repositoryId, enabled, enabledAt, healthCheck } = policy;
+    if (healthCheck === undefined) continue;
+    const slotId = `health-check-${policyId}`;
+    const slot = await findDueSlot(context, slotId, {
+      enabled,
+      enabledAt,
+      schedule: healthCheck.schedule,
+    });
+    if (slot === undefined) continue;
+    const at = `${slotKey(slot)}-${policyId}`;
+    const sessionId = repositorySessionId("health-check", repositoryId, at);
+    const input: CheckRepositoryInput = {
+      sessionId,
+      repositoryId,
+      trigger: "schedule",
+      policyId,
+      level: healthCheck.level,
+      settings: config.run,
+    };
+    await client.startOnce(ORCHESTRATORS.checkRepository, sessionId, input);
+    await records.lastSlots.put(slotId, { slot: slot.toISOString() });
+    events.repositoryRunRequested({ sessionId, repositoryId });
+  }
+}
+
+async function findDueSlot(
+  { records, clock }: AppContext,
+  slotId: string,
+  rule: Pick<Policy, "enabled" | "enabledAt" | "schedule">,
+): Promise<Date | undefined> {
+  const last = (await records.lastSlots.read(slotId))?.value.slot;
+  const lastSlots = new Map(last === undefined ? [] : [[slotId, new Date(last)]]);
+  return planDueBackups([{ policyId: slotId, ...rule }], lastSlots, clock())[0]?.slot;
 }
 
 async function leftSomething(

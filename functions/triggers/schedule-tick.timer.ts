@@ -4,7 +4,7 @@ import type { Policy } from "#core/model/policy.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
-import { startDueMaintenance } from "./repository-schedule.ts";
+import { startDueHealthChecks, startDueMaintenance } from "./repository-schedule.ts";
 import type { PolicyRunInput } from "../orchestrators/policy-run.ts";
 
 /**
@@ -38,6 +38,7 @@ export async function runScheduleTick(
     await forgetOldSlots(context, due.policyId, slotKey(due.slot));
   }
   await startDueMaintenance(context, client);
+  await startDueHealthChecks(context, client);
 }
 
 /** The latest slot is kept apart: claims of earlier ones have served. */

@@ -6,6 +6,7 @@ import type { WorkerEvent } from "#core/protocol/worker-event.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
 import { JOB_FINISHED_EVENT } from "../orchestrators/names.ts";
+import { takePointsFound } from "./points-found.ts";
 
 /**
  * Takes in what workers tell. The tables are written before the orchestration is woken, so that a
@@ -98,7 +99,9 @@ async function applyBody(
       events.workerEnrolled({ workerId, agentVersion: body.agentVersion });
       return;
     case "heartbeat":
+      return;
     case "points-found":
+      await takePointsFound(context, workerId, body);
       return;
     case "progress":
       await records.jobs.update(body.jobId, (job) =>

@@ -129,3 +129,42 @@ describe("immutability of a repository", () => {
     expect((await replace({ kind: "on", days: 0 })).status).toBe(400);
   });
 });
+
+describe("health checks and imports on demand", () => {
+  it("start with what was asked for", async () => {
+    const checked = await call("start-health-check", {
+      ...inRepository,
+      body: { level: "complete", vmIds: [VM.vmId] },
+    });
+    expect(checked).toMatchObject({
+      status: 202,
+      body: { sessionId: "health-check-r-1-20261122T013000Z" },
+    });
+    const imported = await call("start-import", {
+      ...inRepository,
+      body: { location: "westeurope" },
+    });
+    expect(imported.body.sessionId).toBe("import-r-1-20261122T013000Z");
+    expect(started).toMatchObject([
+      { name: "check-repository", input: { level: "complete", vmIds: [VM.vmId] } },
+      { name: "import-repository", input: { location: "westeurope", repositoryId: "r-1" } },
+    ]);
+    const shown = await call("get-session", { params: checked.body });
+    expect(shown.body).toMatchObject({ type: "health-check", checkLevel: "complete" });
+  });
+
+  it("refuse what they do not know", async () => {
+    const wrong: [string, object, string][] = [
+      ["start-health-check", { level: "thorough" }, "level"],
+      ["start-health-check", { vmIds: [] }, "vmIds"],
+      ["start-import", { location: "West Europe" }, "location"],
+    ];
+    for (const [name, body, field] of wrong) {
+      const answer = await call(name, { ...inRepository, body });
+      expect([answer.status, answer.body.error.details[0].path]).toEqual([400, field]);
+    }
+    for (const name of ["start-health-check", "start-import"])
+      expect((await call(name, { params: { repositoryId: "r-9" } })).status).toBe(404);
+    expect(started).toEqual([]);
+  });
+});
