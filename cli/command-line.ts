@@ -10,6 +10,7 @@
 import { parseArgs, type ParseArgsConfig } from "node:util";
 import { HoldfastError, codeOf, messageOf } from "#core/lib/errors.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
+import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
 import type { Repository } from "#core/repository/index.ts";
 import { parseLocation, type RepositoryLocation } from "./location.ts";
 import { SECRET_OPTIONS, openWithSecret } from "./secret.ts";
@@ -31,6 +32,7 @@ export interface OptionValues {
 }
 
 export interface Command {
+  /** One word, or two: `key list`. */
   readonly name: string;
   /** Positional arguments and options, as the help shows them. */
   readonly usage: string;
@@ -44,6 +46,7 @@ export interface Command {
 }
 
 export interface CommandContext {
+  readonly openVault: () => KeyWrapper;
   readonly repository: Repository;
   readonly positionals: readonly string[];
   readonly options: OptionValues;
@@ -58,6 +61,8 @@ export interface CommandLineTools {
     location: RepositoryLocation,
     environment: Terminal["environment"],
   ) => BlobStore;
+  /** Key vaults, reached with the operator's identity. */
+  readonly openVault: () => KeyWrapper;
   readonly signal: AbortSignal;
 }
 
@@ -74,20 +79,21 @@ export async function runCommandLine(
   tools: CommandLineTools,
 ): Promise<ExitCode> {
   const { terminal, commands, signal } = tools;
-  const [group, name] = args;
-  const command = group === "repo" ? commands.find((each) => each.name === name) : undefined;
+  const command = commands.find(({ name }) =>
+    ["repo", ...name.split(" ")].every((word, index) => args[index] === word),
+  );
   if (command === undefined) {
     const isAsked = args.length === 0 || args.some((arg) => arg === "--help" || arg === "-h");
     if (isAsked) {
       terminal.print(describeCommands(commands));
       return EXIT_CODES.ok;
     }
-    const words = [group, name].filter((word) => word !== undefined && !word.startsWith("-"));
+    const words = args.slice(0, 2).filter((word) => !word.startsWith("-"));
     terminal.complain(`holdfast: there is no command "${words.join(" ")}". See holdfast --help.`);
     return EXIT_CODES.usage;
   }
   try {
-    return await runCommand(command, args.slice(2), tools);
+    return await runCommand(command, args.slice(1 + command.name.split(" ").length), tools);
   } catch (error) {
     if (error instanceof UsageError) {
       terminal.complain(`holdfast: ${error.message} See holdfast repo ${command.name} --help.`);
@@ -102,7 +108,7 @@ export async function runCommandLine(
 async function runCommand(
   command: Command,
   args: readonly string[],
-  { terminal, openStore, signal }: CommandLineTools,
+  { terminal, openStore, openVault, signal }: CommandLineTools,
 ): Promise<ExitCode> {
   const { values: options, positionals } = parse(command, args);
   if (options["help"] === true) {
@@ -117,8 +123,8 @@ async function runCommand(
     throw new UsageError("Say where the repository is: --repository FOLDER or URL.");
   }
   const store = openStore(parseLocation(place, terminal.directory), terminal.environment);
-  const repository = await openWithSecret(store, { options, terminal }, signal);
-  return command.run({ repository, positionals, options, terminal, signal });
+  const repository = await openWithSecret(store, { options, terminal, openVault }, signal);
+  return command.run({ repository, positionals, options, terminal, openVault, signal });
 }
 
 function parse(command: Command, args: readonly string[]) {
@@ -163,7 +169,9 @@ const SHARED_HELP = [
   "--repository PLACE      folder, or https://ACCOUNT.blob.core.windows.net/CONTAINER/FOLDER;",
   "                        HOLDFAST_REPOSITORY when it is not given",
   "--password-file FILE    else HOLDFAST_REPOSITORY_PASSWORD, else a prompt",
-  "--recovery-key-file FILE  else HOLDFAST_REPOSITORY_RECOVERY_KEY",
+  "--recovery-key-file FILE",
+  "                        else HOLDFAST_REPOSITORY_RECOVERY_KEY",
+  "--key-vault-key URL     a key of Azure Key Vault that wraps the repository's key",
   "--json                  for programs (where there is a table)",
   "",
   "A container is reached with your Azure identity (az login, managed identity, environment), or",

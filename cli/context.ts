@@ -1,9 +1,11 @@
 /** The composition root: the only file of the command line that knows which adapters there are. */
 import { createOperatorCredential } from "#azure/identity/operator-credential.ts";
+import { createKeyWrapper } from "#azure/keyvault/key-wrapper.ts";
 import { FolderStore } from "#azure/storage/folder-store.ts";
 import { createRepositoryStore } from "#azure/storage/repository-store.ts";
 import { createSasStore } from "#azure/storage/sas-store.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
+import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
 import type { RepositoryLocation } from "./location.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -16,4 +18,9 @@ export function openStore(
   const sas = environment["HOLDFAST_REPOSITORY_SAS"];
   if (sas !== undefined && sas !== "") return createSasStore(location, sas);
   return createRepositoryStore(createOperatorCredential(), location);
+}
+
+/** Key vaults, reached as the person at the terminal. */
+export function openVault(): KeyWrapper {
+  return createKeyWrapper({ credential: createOperatorCredential() });
 }

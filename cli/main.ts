@@ -1,10 +1,7 @@
 /** The program `holdfast`: `npm run holdfast -- repo ...` from the tree, `bin/holdfast` in a bundle. */
-import { catCommand } from "./commands/cat.ts";
-import { exportCommand } from "./commands/export.ts";
-import { infoCommand } from "./commands/info.ts";
-import { listCommand } from "./commands/list.ts";
+import { ALL_COMMANDS } from "./commands/all-commands.ts";
 import { runCommandLine } from "./command-line.ts";
-import { openStore } from "./context.ts";
+import { openStore, openVault } from "./context.ts";
 import { processTerminal } from "./terminal.ts";
 
 const stop = new AbortController();
@@ -15,8 +12,9 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 process.stdout.on("error", () => undefined);
 
 process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: [listCommand, infoCommand, catCommand, exportCommand],
+  commands: ALL_COMMANDS,
   terminal: processTerminal(),
   openStore,
+  openVault,
   signal: stop.signal,
 });

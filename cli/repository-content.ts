@@ -1,18 +1,17 @@
 /** What lies in a repository, counted from the names of its objects. */
-import { z } from "zod";
-import { objectNames, type Repository } from "#core/repository/index.ts";
+import { listKeySlots, type Repository } from "#core/repository/index.ts";
 
 export interface KeySlotSummary {
   readonly slotId: string;
   readonly type: string;
-  /** False for slots of an earlier repository key. */
-  readonly isCurrent: boolean;
 }
 
 export interface RepositoryContent {
   readonly vmCount: number;
   readonly pointCount: number;
+  readonly archiveCount: number;
   readonly diskCount: number;
+  /** Of the current repository key. */
   readonly keySlots: readonly KeySlotSummary[];
   readonly objects: readonly {
     readonly kind: string;
@@ -20,6 +19,8 @@ export interface RepositoryContent {
     readonly sizeBytes: number;
   }[];
 }
+
+const ARCHIVE_MANIFEST = /^archives\/[^/]+\/[^/]+\/archive\.manifest$/;
 
 /** First that matches; what matches none is `other`. */
 const KINDS: readonly (readonly [kind: string, name: RegExp])[] = [
@@ -30,10 +31,8 @@ const KINDS: readonly (readonly [kind: string, name: RegExp])[] = [
   ["archives", /^archives\//],
   ["retrievals", /^retrievals\//],
   ["quarantine", /^quarantine\//],
-  ["keys", /^(repo\.json$|keys\/)/],
+  ["keys", /^(repo\.json$|README\.txt$|keys\/)/],
 ];
-
-const slotSchema = z.object({ slotId: z.string(), type: z.string() });
 
 /** Lists every object once; memory grows with the number of VMs and disks only. */
 export async function describeContent(
@@ -42,11 +41,13 @@ export async function describeContent(
 ): Promise<RepositoryContent> {
   const vms = new Set<string>();
   const disks = new Set<string>();
+  let archiveCount = 0;
   const sums = new Map<string, { count: number; sizeBytes: number }>();
   for await (const { name, sizeBytes } of repository.store.list("", signal)) {
     const kind = KINDS.find(([, pattern]) => pattern.test(name))?.[0] ?? "other";
     const owner = name.split("/", 2)[1] ?? "";
     if (kind === "restore points") vms.add(owner);
+    if (ARCHIVE_MANIFEST.test(name)) archiveCount += 1;
     if (kind === "disk points") disks.add(owner);
     const sum = sums.get(kind) ?? { count: 0, sizeBytes: 0 };
     sums.set(kind, { count: sum.count + 1, sizeBytes: sum.sizeBytes + sizeBytes });
@@ -55,32 +56,11 @@ export async function describeContent(
     vmCount: vms.size,
     pointCount: sums.get("restore points")?.count ?? 0,
     diskCount: disks.size,
-    keySlots: await readKeySlots(repository, signal),
+    archiveCount,
+    keySlots: (await listKeySlots(repository, signal)).map(({ slotId, type }) => ({
+      slotId,
+      type,
+    })),
     objects: [...sums].map(([kind, sum]) => ({ kind, ...sum })),
   };
-}
-
-async function readKeySlots(
-  { store, descriptor }: Repository,
-  signal: AbortSignal,
-): Promise<KeySlotSummary[]> {
-  const slots: KeySlotSummary[] = [];
-  const current = objectNames.keySlots(descriptor.keyId);
-  for await (const { name } of store.list("keys/", signal)) {
-    if (!name.endsWith(".json")) continue;
-    const bytes = await store.read(name, undefined, signal);
-    const isCurrent = name.startsWith(current);
-    const slotId = name.slice(name.lastIndexOf("/") + 1, -".json".length);
-    slots.push({ slotId, isCurrent, type: typeOf(bytes) });
-  }
-  return slots;
-}
-
-function typeOf(bytes: Uint8Array): string {
-  try {
-    return slotSchema.parse(JSON.parse(Buffer.from(bytes).toString("utf8"))).type;
-  } catch {
-    // Shown as it is: another slot opened the repository.
-    return "damaged";
-  }
 }

@@ -1,90 +1,196 @@
-/** Finding what a repository holds: VMs, their restore points, and the disks of one point. */
+/**
+ * What can be restored. A *restorable* is a restore point of a VM or an archive of one; both name
+ * the VM's configuration and its disks.
+ */
+import type { z } from "zod";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import { HoldfastError, codeOf, messageOf } from "#core/lib/errors.ts";
 import {
+  DiskPointReader,
+  listArchives,
   listVmPoints,
   objectNames,
+  openArchivedDisk,
+  readArchive,
+  readDiskPoint,
   readVmPoint,
   type Repository,
-  type VmPoint,
 } from "#core/repository/index.ts";
 
-export type FoundVmPoint =
-  | { readonly kind: "readable"; readonly point: VmPoint }
+export interface RestorableDisk {
+  /** `os` or the number of a data disk. */
+  readonly slot: "os" | number;
+  readonly diskId: string;
+  readonly sizeBytes: number;
+}
+
+export interface Restorable {
+  readonly kind: "point" | "archive";
+  readonly vmId: string;
+  readonly id: string;
+  /** The restore point, also of an archive. */
+  readonly pointId: string;
+  readonly takenAt: string;
+  /** When everything of it was there. */
+  readonly completeAt: string;
+  readonly vm: z.core.util.JSONType;
+  readonly disks: readonly RestorableDisk[];
+}
+
+export type RestorableName = Pick<Restorable, "kind" | "vmId" | "id">;
+
+export type FoundRestorable =
+  | { readonly kind: "readable"; readonly restorable: Restorable }
   | { readonly kind: "unreadable"; readonly name: string; readonly message: string };
 
 const PARALLEL_READS = 8;
-/** Points whose manifests are in memory at the same time. */
-const BATCH_POINTS = 64;
+/** Manifests that are in memory at the same time. */
+const BATCH_MANIFESTS = 64;
 /** What another try does not cure: said of the point, the others are shown. */
 const UNREADABLE_CODES: ReadonlySet<string> = new Set([
   "RepositoryDamaged",
   "VmPointNotFound",
+  "ArchiveNotFound",
   "InvalidRepositoryName",
 ]);
 
-/** Every restore point, of one VM or of all, in the order of their names. */
-export async function* findVmPoints(
+/** Every restore point and every archive, of one VM or of all, in the order of their names. */
+export async function* findRestorables(
   repository: Repository,
   vmId: string | undefined,
   signal: AbortSignal,
-): AsyncGenerator<FoundVmPoint> {
-  let batch: { readonly vmId: string; readonly pointId: string }[] = [];
-  const readBatch = async (): Promise<FoundVmPoint[]> =>
-    mapBounded(batch, PARALLEL_READS, async (listed) => findVmPoint(repository, listed, signal));
-  for await (const listed of listVmPoints(repository, vmId, signal)) {
-    batch.push(listed);
-    if (batch.length < BATCH_POINTS) continue;
+): AsyncGenerator<FoundRestorable> {
+  let batch: RestorableName[] = [];
+  const readBatch = async (): Promise<FoundRestorable[]> =>
+    mapBounded(batch, PARALLEL_READS, async (name) => findRestorable(repository, name, signal));
+  for await (const name of listRestorables(repository, vmId, signal)) {
+    batch.push(name);
+    if (batch.length < BATCH_MANIFESTS) continue;
     yield* await readBatch();
     batch = [];
   }
   yield* await readBatch();
 }
 
-async function findVmPoint(
+async function* listRestorables(
   repository: Repository,
-  { vmId, pointId }: { readonly vmId: string; readonly pointId: string },
+  vmId: string | undefined,
   signal: AbortSignal,
-): Promise<FoundVmPoint> {
-  try {
-    return { kind: "readable", point: await readVmPoint(repository, vmId, pointId, signal) };
-  } catch (error) {
-    if (!UNREADABLE_CODES.has(codeOf(error))) throw error;
-    const name = objectNames.vmPoint(vmId, pointId);
-    return { kind: "unreadable", name, message: messageOf(error) };
+): AsyncGenerator<RestorableName> {
+  for await (const point of listVmPoints(repository, vmId, signal)) {
+    yield { kind: "point", vmId: point.vmId, id: point.pointId };
+  }
+  for await (const archive of listArchives(repository, vmId, signal)) {
+    yield { kind: "archive", vmId: archive.vmId, id: archive.archiveId };
   }
 }
 
-export type DiskOfPoint = VmPoint["disks"][number];
+async function findRestorable(
+  repository: Repository,
+  name: RestorableName,
+  signal: AbortSignal,
+): Promise<FoundRestorable> {
+  try {
+    return { kind: "readable", restorable: await readRestorable(repository, name, signal) };
+  } catch (error) {
+    if (!UNREADABLE_CODES.has(codeOf(error))) throw error;
+    const { kind, vmId, id } = name;
+    const object = kind === "point" ? objectNames.vmPoint(vmId, id) : objectNames.archive(vmId, id);
+    return { kind: "unreadable", name: object, message: messageOf(error) };
+  }
+}
 
-/** @param disk id of a disk, or its place in the VM: `os` or the number of a data disk */
-export function findDisk(point: VmPoint, disk: string): DiskOfPoint {
+/** Throws `VmPointNotFound`, `ArchiveNotFound` or `RepositoryDamaged`. */
+export async function readRestorable(
+  repository: Repository,
+  { kind, vmId, id }: RestorableName,
+  signal: AbortSignal,
+): Promise<Restorable> {
+  if (kind === "archive") {
+    const archive = await readArchive(repository, { vmId, archiveId: id }, signal);
+    const { pointId, takenAt, archivedAt, vm } = archive;
+    const disks = archive.disks.map(({ lun, image }) => {
+      const { diskId, sizeBytes } = image;
+      return { slot: lun, diskId, sizeBytes };
+    });
+    return { kind, vmId, id, pointId, takenAt, completeAt: archivedAt, vm, disks };
+  }
+  const { takenAt, committedAt, vm, ...point } = await readVmPoint(repository, vmId, id, signal);
+  const disks = point.disks.map(({ lun, sizeBytes, diskPoint }) => {
+    return { slot: lun, diskId: diskPoint.diskId, sizeBytes };
+  });
+  return { kind, vmId, id, pointId: id, takenAt, completeAt: committedAt, vm, disks };
+}
+
+/** How a disk is stored. */
+export interface StoredDisk extends RestorableDisk {
+  readonly backup: "full" | "incremental";
+  /** What this backup, or this archive, added. */
+  readonly storedBytes: number;
+}
+
+export async function readStoredDisks(
+  repository: Repository,
+  { kind, vmId, id }: RestorableName,
+  signal: AbortSignal,
+): Promise<StoredDisk[]> {
+  if (kind === "archive") {
+    const { disks } = await readArchive(repository, { vmId, archiveId: id }, signal);
+    return disks.map(({ lun, storedBytes, image }) => {
+      const { diskId, sizeBytes } = image;
+      return { slot: lun, diskId, sizeBytes, backup: image.kind, storedBytes };
+    });
+  }
+  const stored: StoredDisk[] = [];
+  for (const { lun, diskPoint } of (await readVmPoint(repository, vmId, id, signal)).disks) {
+    const { diskId, sequence } = diskPoint;
+    const { manifest } = await readDiskPoint(repository, diskId, sequence, signal);
+    const { sizeBytes, stats } = manifest;
+    const { storedBytes } = stats;
+    stored.push({ slot: lun, diskId, sizeBytes, backup: manifest.kind, storedBytes });
+  }
+  return stored;
+}
+
+export interface DiskName extends RestorableName {
+  /** Id of a disk, or its place in the VM: `os` or the number of a data disk. */
+  readonly disk: string;
+  /** Of an archive whose content is in the archive tier. */
+  readonly retrievalId: string | undefined;
+}
+
+/** Opens the content of one disk. Errors as of `readRestorable`, and `DiskNotInPoint`. */
+export async function openDisk(
+  repository: Repository,
+  { disk, retrievalId, ...name }: DiskName,
+  signal: AbortSignal,
+): Promise<DiskPointReader> {
+  const restorable = await readRestorable(repository, name, signal);
+  const { vmId, id } = name;
+  const { diskId } = findDisk(restorable, disk);
+  if (name.kind === "archive") {
+    const reference = { vmId, archiveId: id, diskId };
+    const retrieved = retrievalId === undefined ? {} : { retrievalId };
+    return openArchivedDisk(repository, { ...reference, ...retrieved }, signal);
+  }
+  const point = await readVmPoint(repository, vmId, id, signal);
+  const stored = point.disks.find(({ diskPoint }) => diskPoint.diskId === diskId);
+  if (stored === undefined) throw missingDisk(restorable, disk);
+  return DiskPointReader.open(repository, stored.diskPoint, signal);
+}
+
+function findDisk(restorable: Restorable, disk: string): RestorableDisk {
+  const { disks } = restorable;
   const found =
-    point.disks.find(({ diskPoint }) => diskPoint.diskId === disk) ??
-    point.disks.find(({ lun }) => String(lun) === disk);
+    disks.find(({ diskId }) => diskId === disk) ?? disks.find(({ slot }) => String(slot) === disk);
   if (found !== undefined) return found;
-  const known = point.disks.map(({ lun, diskPoint }) => `${diskPoint.diskId} (${lun})`);
-  throw new HoldfastError(
+  throw missingDisk(restorable, disk);
+}
+
+function missingDisk({ kind, vmId, id, disks }: Restorable, disk: string): HoldfastError {
+  const known = disks.map(({ slot, diskId }) => `${diskId} (${slot})`).join(", ");
+  return new HoldfastError(
     "DiskNotInPoint",
-    `Restore point ${point.pointId} of VM ${point.vmId} holds no disk "${disk}". It holds: ${known.join(", ")}.`,
-  );
-}
-
-/** Name of the VM or of a disk as the configuration has it; empty when it does not say. */
-export function nameIn(configuration: unknown): string {
-  const hasName =
-    typeof configuration === "object" && configuration !== null && "name" in configuration;
-  return hasName && typeof configuration.name === "string" ? configuration.name : "";
-}
-
-/** Configuration of a disk in the VM's, by id. */
-export function diskConfigurationIn(vm: unknown, diskId: string): unknown {
-  if (typeof vm !== "object" || vm === null) return undefined;
-  const disks: unknown[] = [];
-  if ("osDisk" in vm) disks.push(vm.osDisk);
-  if ("dataDisks" in vm && Array.isArray(vm.dataDisks)) disks.push(...vm.dataDisks);
-  return disks.find(
-    (disk) =>
-      typeof disk === "object" && disk !== null && "diskId" in disk && disk.diskId === diskId,
+    `The ${kind} ${id} of VM ${vmId} holds no disk "${disk}". It holds: ${known}.`,
   );
 }

@@ -3,6 +3,7 @@ import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { codeOf } from "#core/lib/errors.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
+import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
 import { openRepository, type Repository, type RepositorySecret } from "#core/repository/index.ts";
 import type { Terminal } from "./terminal.ts";
 import { UsageError } from "./usage-error.ts";
@@ -10,11 +11,13 @@ import { UsageError } from "./usage-error.ts";
 export const SECRET_OPTIONS = {
   "password-file": { type: "string" },
   "recovery-key-file": { type: "string" },
+  "key-vault-key": { type: "string" },
 } as const;
 
 interface SecretSources {
   readonly options: { readonly [name: string]: unknown };
   readonly terminal: Terminal;
+  readonly openVault: () => KeyWrapper;
 }
 
 /** Opens the repository; asks for the password when none was given and one is needed. */
@@ -33,7 +36,7 @@ export async function openWithSecret(
   const { askSecret } = sources.terminal;
   if (askSecret === undefined) {
     throw new UsageError(
-      "The repository is encrypted. Give --password-file or --recovery-key-file, or set " +
+      "The repository is encrypted. Give --password-file, --recovery-key-file or --key-vault-key, or set " +
         "HOLDFAST_REPOSITORY_PASSWORD or HOLDFAST_REPOSITORY_RECOVERY_KEY.",
     );
   }
@@ -48,16 +51,23 @@ async function findSecret(sources: SecretSources): Promise<RepositorySecret | un
     "recovery-key-file",
     "HOLDFAST_REPOSITORY_RECOVERY_KEY",
   );
-  if (password !== undefined && recoveryKey !== undefined) {
-    throw new UsageError("Give a password or a recovery key, not both (see the environment, too).");
+  const keyId = sources.options["key-vault-key"];
+  const given: RepositorySecret[] = [];
+  if (password !== undefined) given.push({ kind: "password", password });
+  if (recoveryKey !== undefined) given.push({ kind: "recovery-key", recoveryKey });
+  if (typeof keyId === "string") {
+    given.push({ kind: "key-vault", keyId, vault: sources.openVault() });
   }
-  if (password !== undefined) return { kind: "password", password };
-  return recoveryKey === undefined ? undefined : { kind: "recovery-key", recoveryKey };
+  if (given.length > 1) {
+    throw new UsageError("Give one secret, not several (see the environment, too).");
+  }
+  return given[0];
 }
 
-async function findText(
-  { options, terminal }: SecretSources,
-  option: keyof typeof SECRET_OPTIONS,
+/** The text of a file that an option names, else of a variable; undefined when there is neither. */
+export async function findText(
+  { options, terminal }: Pick<SecretSources, "options" | "terminal">,
+  option: "password-file" | "recovery-key-file" | "new-password-file",
   variable: string,
 ): Promise<string | undefined> {
   const file = options[option];

@@ -1,29 +1,26 @@
-import { DiskPointReader, readVmPoint } from "#core/repository/index.ts";
 import { EXIT_CODES, countOf, type Command } from "../command-line.ts";
 import { readRange } from "../export/disk-pieces.ts";
-import { findDisk } from "../restore-points.ts";
+import { openDisk } from "../restore-points.ts";
+import { DISK_HELP, DISK_OPTIONS, DISK_USAGE, diskNameOf } from "./disk-arguments.ts";
 import { UsageError } from "../usage-error.ts";
 
 /** `cat`: bytes of a disk on standard output, verified before they are written. */
 export const catCommand: Command = {
   name: "cat",
-  usage: "VM-ID POINT-ID DISK [--offset BYTES] [--length BYTES]",
+  usage: `${DISK_USAGE} [--offset BYTES] [--length BYTES]`,
   summary: "Writes bytes of a disk to standard output.",
   details: [
-    "",
-    "DISK is the disk's id, or its place in the VM: os, or the number of a data disk.",
+    ...DISK_HELP,
     "--offset BYTES          where to begin (default 0)",
     "--length BYTES          how much (default: to the end of the disk)",
   ],
-  options: { offset: { type: "string" }, length: { type: "string" } },
+  options: { ...DISK_OPTIONS, offset: { type: "string" }, length: { type: "string" } },
   positionalCounts: [3],
-  async run({ repository, positionals, options, terminal, signal }) {
-    const [vmId = "", pointId = "", disk = ""] = positionals;
+  async run(context) {
+    const { repository, options, terminal, signal } = context;
     const offsetBytes = countOf(options, "offset") ?? 0;
     const askedBytes = countOf(options, "length");
-    const point = await readVmPoint(repository, vmId, pointId, signal);
-    const { diskPoint } = findDisk(point, disk);
-    const reader = await DiskPointReader.open(repository, diskPoint, signal);
+    const reader = await openDisk(repository, diskNameOf(context), signal);
     const lengthBytes = askedBytes ?? Math.max(0, reader.sizeBytes - offsetBytes);
     if (offsetBytes + lengthBytes > reader.sizeBytes) {
       throw new UsageError(

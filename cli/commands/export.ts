@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import type { FileHandle } from "node:fs/promises";
 import { resolve } from "node:path";
 import { unreachable } from "#core/lib/assert.ts";
-import { DiskPointReader, giveBack, readVmPoint } from "#core/repository/index.ts";
+import { giveBack, type DiskPointReader } from "#core/repository/index.ts";
 import { EXIT_CODES, textOf, type Command, type CommandContext } from "../command-line.ts";
 import { readContent } from "../export/disk-pieces.ts";
 import type { ImageWriter } from "../export/image-writer.ts";
@@ -10,8 +10,9 @@ import { writeNewFile } from "../export/new-file.ts";
 import { Qcow2ImageWriter } from "../export/qcow2-image.ts";
 import { RawImageWriter, VHD_PORTABLE_BYTES_MAX, VhdImageWriter } from "../export/raw-image.ts";
 import { Progress } from "../progress.ts";
-import { findDisk } from "../restore-points.ts";
+import { openDisk } from "../restore-points.ts";
 import { UsageError } from "../usage-error.ts";
+import { DISK_HELP, DISK_OPTIONS, DISK_USAGE, diskNameOf } from "./disk-arguments.ts";
 
 const FORMATS = ["raw", "vhd", "qcow2"] as const;
 type Format = (typeof FORMATS)[number];
@@ -19,11 +20,10 @@ type Format = (typeof FORMATS)[number];
 /** `export`: a disk as an image file, verified block by block, complete or not there at all. */
 export const exportCommand: Command = {
   name: "export",
-  usage: "VM-ID POINT-ID DISK --format raw|vhd|qcow2 --output FILE [--force]",
+  usage: `${DISK_USAGE} --format raw|vhd|qcow2 --output FILE [--force]`,
   summary: "Writes a disk to an image file.",
   details: [
-    "",
-    "DISK is the disk's id, or its place in the VM: os, or the number of a data disk.",
+    ...DISK_HELP,
     "--format raw            the disk's bytes in a sparse file",
     "--format vhd            fixed VHD: what Azure takes as the upload of a managed disk. Other",
     "                        programs read it up to 2,040 GiB",
@@ -31,21 +31,19 @@ export const exportCommand: Command = {
     "--force                 replace FILE if it is there",
   ],
   options: {
+    ...DISK_OPTIONS,
     format: { type: "string" },
     output: { type: "string" },
     force: { type: "boolean" },
   },
   positionalCounts: [3],
   async run(context) {
-    const { repository, positionals, options, terminal, signal } = context;
-    const [vmId = "", pointId = "", disk = ""] = positionals;
+    const { repository, options, terminal, signal } = context;
     const format = formatOf(textOf(options, "format"));
     const output = textOf(options, "output");
     if (output === undefined || output === "") throw new UsageError("--output FILE is missing.");
     const path = resolve(terminal.directory, output);
-    const point = await readVmPoint(repository, vmId, pointId, signal);
-    const { diskPoint } = findDisk(point, disk);
-    const reader = await DiskPointReader.open(repository, diskPoint, signal);
+    const reader = await openDisk(repository, diskNameOf(context), signal);
     if (format === "vhd" && reader.sizeBytes > VHD_PORTABLE_BYTES_MAX) {
       terminal.complain(
         "holdfast: programs other than Azure do not read a VHD above 2,040 GiB; qcow2 has no such limit.",

@@ -1,16 +1,16 @@
-import { readDiskPoint, readVmPoint } from "#core/repository/index.ts";
 import { EXIT_CODES, type Command, type CommandContext, type ExitCode } from "../command-line.ts";
 import { describeContent } from "../repository-content.ts";
-import { diskConfigurationIn, nameIn } from "../restore-points.ts";
-import { formatSize, formatTable } from "../table.ts";
+import { readRestorable, readStoredDisks } from "../restore-points.ts";
+import { formatSize, formatTable, plainText } from "../table.ts";
+import { diskNameIn, vmNameIn } from "../vm-names.ts";
 
 /** `info`: what the repository is, or one restore point with the configuration of its VM. */
 export const infoCommand: Command = {
   name: "info",
-  usage: "[VM-ID POINT-ID] [--json]",
+  usage: "[VM-ID POINT-ID [--archive]] [--json]",
   summary: "Shows the repository, or one restore point with its VM's configuration.",
-  details: [],
-  options: {},
+  details: ["", "--archive               POINT-ID is the id of an archive"],
+  options: { archive: { type: "boolean" } },
   positionalCounts: [0, 2],
   async run(context) {
     const [vmId, pointId] = context.positionals;
@@ -36,15 +36,12 @@ async function showRepository(context: CommandContext): Promise<ExitCode> {
     ["Encryption", encryption],
     ["VMs", String(content.vmCount)],
     ["Restore points", String(content.pointCount)],
+    ["Archives", String(content.archiveCount)],
     ["Disks", String(content.diskCount)],
   ];
   terminal.print(lines.map(([name = "", value = ""]) => name.padEnd(16) + value).join("\n"));
-  const slots = content.keySlots.map(({ slotId, type, isCurrent }) => [
-    slotId,
-    type,
-    isCurrent ? "yes" : "no",
-  ]);
-  const slotColumns = [{ title: "KEY SLOT" }, { title: "TYPE" }, { title: "OPENS IT NOW" }];
+  const slots = content.keySlots.map(({ slotId, type }) => [slotId, type]);
+  const slotColumns = [{ title: "KEY SLOT" }, { title: "TYPE" }];
   terminal.print(`\n${formatTable(slotColumns, slots)}`);
   const objects = content.objects.map(({ kind, count, sizeBytes }) => [
     kind,
@@ -63,33 +60,27 @@ async function showRepository(context: CommandContext): Promise<ExitCode> {
 async function showPoint(
   { repository, options, terminal, signal }: CommandContext,
   vmId: string,
-  pointId: string,
+  id: string,
 ): Promise<ExitCode> {
-  const point = await readVmPoint(repository, vmId, pointId, signal);
-  const disks = [];
-  for (const { lun, sizeBytes, diskPoint } of point.disks) {
-    const { diskId, sequence } = diskPoint;
-    const { manifest } = await readDiskPoint(repository, diskId, sequence, signal);
-    const name = nameIn(diskConfigurationIn(point.vm, diskId));
-    const { kind, stats } = manifest;
-    const { storedBytes } = stats;
-    disks.push({ slot: lun, diskId, name, sizeBytes, kind, sequence, storedBytes });
-  }
-  const { takenAt, committedAt, vm } = point;
+  const kind = options["archive"] === true ? "archive" : "point";
+  const restorable = await readRestorable(repository, { kind, vmId, id }, signal);
+  const { vm, takenAt, completeAt } = restorable;
+  const stored = await readStoredDisks(repository, restorable, signal);
+  const disks = stored.map((disk) => ({ ...disk, name: diskNameIn(vm, disk.diskId) }));
   if (options["json"] === true) {
-    const shown = { vmId, pointId, takenAt, committedAt, disks, vm };
-    terminal.print(JSON.stringify(shown, null, 2));
+    terminal.print(JSON.stringify({ ...restorable, disks }, null, 2));
     return EXIT_CODES.ok;
   }
-  terminal.print(`Restore point ${pointId} of VM ${vmId}`);
-  terminal.print(`Taken ${takenAt}, complete ${committedAt}\n`);
-  const rows = disks.map((disk) => [
-    String(disk.slot),
-    disk.diskId,
-    disk.name,
-    formatSize(disk.sizeBytes),
-    disk.kind,
-    formatSize(disk.storedBytes),
+  const what = kind === "point" ? "Restore point" : "Archive";
+  terminal.print(plainText(`${what} ${id} of VM ${vmId}, ${vmNameIn(vm)}`));
+  terminal.print(`Taken ${takenAt}, complete ${completeAt}\n`);
+  const rows = disks.map(({ slot, diskId, name, sizeBytes, backup, storedBytes }) => [
+    String(slot),
+    diskId,
+    name,
+    formatSize(sizeBytes),
+    backup,
+    formatSize(storedBytes),
   ]);
   const columns = [
     { title: "SLOT" },

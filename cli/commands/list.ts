@@ -1,12 +1,13 @@
-import type { VmPoint } from "#core/repository/index.ts";
 import { EXIT_CODES, textOf, type Command, type CommandContext } from "../command-line.ts";
-import { findVmPoints, nameIn } from "../restore-points.ts";
+import { findRestorables, type Restorable } from "../restore-points.ts";
 import { formatSize, formatTable, plainText } from "../table.ts";
+import { vmNameIn } from "../vm-names.ts";
 
 const COLUMNS = [
   { title: "VM ID" },
   { title: "NAME" },
-  { title: "POINT ID" },
+  { title: "KIND" },
+  { title: "ID" },
   { title: "TAKEN" },
   { title: "DISKS", align: "right" },
   { title: "SIZE", align: "right" },
@@ -21,65 +22,55 @@ interface Unreadable {
 export const listCommand: Command = {
   name: "ls",
   usage: "[--vm ID] [--json]",
-  summary: "Lists VMs and their restore points.",
+  summary: "Lists VMs with their restore points and archives.",
   details: ["", "--vm ID                 this VM only"],
   options: { vm: { type: "string" } },
   positionalCounts: [0],
   async run(context) {
     const { repository, options, signal } = context;
-    const points: VmPoint[] = [];
+    const restorables: Restorable[] = [];
     const unreadable: Unreadable[] = [];
-    for await (const found of findVmPoints(repository, textOf(options, "vm"), signal)) {
-      if (found.kind === "readable") points.push(found.point);
+    for await (const found of findRestorables(repository, textOf(options, "vm"), signal)) {
+      if (found.kind === "readable") restorables.push(found.restorable);
       else unreadable.push({ name: found.name, message: found.message });
     }
-    points.sort(byVmAndTime);
-    if (options["json"] === true) printJson(context, points, unreadable);
-    else printTable(context, points, unreadable);
+    restorables.sort(byVmAndTime);
+    if (options["json"] === true) printJson(context, restorables, unreadable);
+    else printTable(context, restorables, unreadable);
     return unreadable.length === 0 ? EXIT_CODES.ok : EXIT_CODES.findings;
   },
 };
 
-function byVmAndTime(left: VmPoint, right: VmPoint): number {
+function byVmAndTime(left: Restorable, right: Restorable): number {
   if (left.vmId !== right.vmId) return left.vmId < right.vmId ? -1 : 1;
   return Date.parse(left.takenAt) - Date.parse(right.takenAt);
 }
 
 function printJson(
   { terminal }: CommandContext,
-  points: readonly VmPoint[],
+  restorables: readonly Restorable[],
   unreadable: readonly Unreadable[],
 ): void {
-  const rows = points.map(({ vmId, pointId, takenAt, committedAt, vm, disks }) => ({
-    vmId,
-    vmName: nameIn(vm),
-    pointId,
-    takenAt,
-    committedAt,
-    disks: disks.map(({ lun, sizeBytes, diskPoint }) => ({
-      slot: lun,
-      diskId: diskPoint.diskId,
-      sizeBytes,
-    })),
-  }));
-  terminal.print(JSON.stringify({ points: rows, unreadable }, null, 2));
+  const points = restorables.map(({ vm, ...point }) => ({ ...point, vmName: vmNameIn(vm) }));
+  terminal.print(JSON.stringify({ points, unreadable }, null, 2));
 }
 
 function printTable(
   { terminal }: CommandContext,
-  points: readonly VmPoint[],
+  restorables: readonly Restorable[],
   unreadable: readonly Unreadable[],
 ): void {
-  const rows = points.map(({ vmId, pointId, takenAt, vm, disks }) => [
+  const rows = restorables.map(({ kind, vmId, id, takenAt, vm, disks }) => [
     vmId,
-    nameIn(vm),
-    pointId,
+    vmNameIn(vm),
+    kind,
+    id,
     takenAt,
     String(disks.length),
     formatSize(disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)),
   ]);
   terminal.print(rows.length === 0 ? "No restore points." : formatTable(COLUMNS, rows));
   for (const { name, message } of unreadable) {
-    terminal.complain(`holdfast: ${name} cannot be read: ${plainText(message)}`);
+    terminal.complain(`holdfast: ${plainText(`${name} cannot be read: ${message}`)}`);
   }
 }

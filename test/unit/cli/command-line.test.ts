@@ -23,9 +23,9 @@ describe("results", () => {
     const { exitCode, output, errors } = await run(repo("ls"), unlocked);
     expect({ exitCode, errors }).toEqual({ exitCode: 0, errors: "" });
     expect(output.split("\n")).toEqual([
-      "VM ID  NAME   POINT ID  TAKEN                     DISKS     SIZE",
-      "vm-1   web-1  p1        2026-02-01T00:00:00.000Z      1  3.0 MiB",
-      "vm-1   web-1  p2        2026-02-02T00:00:00.000Z      2  516 MiB",
+      "VM ID  NAME   KIND   ID  TAKEN                     DISKS     SIZE",
+      "vm-1   web-1  point  p1  2026-02-01T00:00:00.000Z      1  3.0 MiB",
+      "vm-1   web-1  point  p2  2026-02-02T00:00:00.000Z      2  516 MiB",
     ]);
   });
 
@@ -55,8 +55,9 @@ describe("results", () => {
       encryption: "aes-256-gcm",
       vmCount: 1,
       pointCount: 2,
+      archiveCount: 0,
       diskCount: 2,
-      keySlots: [{ slotId: "password-1", type: "scrypt", isCurrent: true }],
+      keySlots: [{ slotId: "password-1", type: "scrypt" }],
     });
     const table = await run(repo("info"), unlocked);
     expect(table.output).toMatch(/^Encryption {6}aes-256-gcm$/m);
@@ -68,7 +69,7 @@ describe("results", () => {
     expect(JSON.parse(output)).toMatchObject({
       takenAt: "2026-02-02T00:00:00.000Z",
       disks: [
-        { slot: "os", diskId: "disk-os", name: "os", kind: "full", sequence: 2 },
+        { slot: "os", diskId: "disk-os", name: "os", backup: "full" },
         { slot: 3, diskId: "disk-data", sizeBytes: folder.contents.data.length },
       ],
       vm: { name: "web-1", vmSize: "Standard_D2s_v5", osDisk: { skuName: "Premium_LRS" } },

@@ -3,12 +3,9 @@ import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FolderStore } from "#azure/storage/folder-store.ts";
-import { catCommand } from "#cli/commands/cat.ts";
-import { exportCommand } from "#cli/commands/export.ts";
-import { infoCommand } from "#cli/commands/info.ts";
-import { listCommand } from "#cli/commands/list.ts";
+import { ALL_COMMANDS } from "#cli/commands/all-commands.ts";
 import { runCommandLine } from "#cli/command-line.ts";
-import { openStore } from "#cli/context.ts";
+import { openStore, openVault } from "#cli/context.ts";
 import type { Terminal } from "#cli/terminal.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import {
@@ -122,9 +119,10 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
     ...(askSecret !== undefined && { askSecret }),
   };
   const exitCode = await runCommandLine(args, {
-    commands: [listCommand, infoCommand, catCommand, exportCommand],
+    commands: ALL_COMMANDS,
     terminal,
     openStore: (location, environment) => wrapStore(openStore(location, environment)),
+    openVault,
     signal: options.signal ?? signal,
   });
   return {
