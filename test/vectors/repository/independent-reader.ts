@@ -2,8 +2,17 @@
  * A second reader of repository format 1, written from docs/repository-format.md alone. It shares
  * no code with the product on purpose: when both agree on the vectors, the page is complete.
  */
-import { createDecipheriv, createHmac, hkdfSync, scryptSync } from "node:crypto";
-import { readFileSync, readdirSync } from "node:fs";
+import {
+  argon2Sync,
+  constants,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  hkdfSync,
+  privateDecrypt,
+  scryptSync,
+} from "node:crypto";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { zstdDecompressSync } from "node:zlib";
 
@@ -30,6 +39,61 @@ function unzstd(stored: Buffer, rawBytes: number): Buffer {
   return raw;
 }
 
+/** A password, the text of a recovery key, or the private half of a Key Vault key (PEM). */
+export type Secret =
+  string | { password: string } | { recoveryKey: string } | { rsaPrivateKey: string };
+
+interface Slot {
+  type: string;
+  salt?: string;
+  logN: number;
+  r: number;
+  p: number;
+  memoryKiB: number;
+  passes: number;
+  parallelism: number;
+  wrappedSecret: string;
+}
+
+/** Key of a slot, or undefined when its type does not go with the secret. */
+function slotKeyOf(slot: Slot, secret: Secret): Buffer | undefined {
+  const given: Record<string, string> = typeof secret === "string" ? { password: secret } : secret;
+  const salt = Buffer.from(slot.salt ?? "", "base64url");
+  const password = given["password"]?.normalize("NFKC");
+  if (slot.type === "scrypt" && password !== undefined) {
+    const { logN, r, p } = slot;
+    return scryptSync(password, salt, 32, { N: 2 ** logN, r, p, maxmem: 2 ** 31 });
+  }
+  if (slot.type === "argon2id" && password !== undefined) {
+    const { memoryKiB, passes, parallelism } = slot;
+    const cost = { memory: memoryKiB, passes, parallelism, tagLength: 32 };
+    return argon2Sync("argon2id", { message: password, nonce: salt, ...cost });
+  }
+  if (slot.type === "recovery-key" && given["recoveryKey"] !== undefined) {
+    return hkdf(recoveryKeyOf(given["recoveryKey"]), salt, "slot/recovery-key");
+  }
+  if (slot.type === "key-vault-rsa-oaep-256" && given["rsaPrivateKey"] !== undefined) {
+    const oaep = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
+    const wrapped = Buffer.from(slot.wrappedSecret, "base64url");
+    const inner = privateDecrypt({ key: given["rsaPrivateKey"], ...oaep }, wrapped);
+    return hkdf(inner, NO_SALT, "slot/key-vault-rsa-oaep-256");
+  }
+  return undefined;
+}
+
+function recoveryKeyOf(text: string): Buffer {
+  let bits = 0n;
+  for (const letter of text.replace(/[\s-]/g, "").toUpperCase()) {
+    const digit = letter === "O" ? "0" : letter === "I" || letter === "L" ? "1" : letter;
+    bits = bits * 32n + BigInt("0123456789ABCDEFGHJKMNPQRSTVWXYZ".indexOf(digit));
+  }
+  const bytes = Buffer.from(bits.toString(16).padStart(70, "0"), "hex");
+  const key = bytes.subarray(0, 32);
+  const sum = createHash("sha256").update("holdfast/1/recovery-key\n").update(key).digest();
+  check(sum.subarray(0, 3).equals(bytes.subarray(32)), "recovery key is mistyped");
+  return key;
+}
+
 interface Manifest {
   sizeBytes: number;
   blockBytes: number;
@@ -51,7 +115,7 @@ export interface VmPoint {
   disks: { lun: unknown; diskPoint: { diskId: string; sequence: number; manifestId: string } }[];
 }
 
-export function openFolder(folder: string, password: string | undefined) {
+export function openFolder(folder: string, secret: Secret | undefined) {
   const file = (name: string) => readFileSync(join(folder, name));
   const descriptorBytes = file("repo.json");
   const descriptor = JSON.parse(descriptorBytes.toString());
@@ -61,39 +125,83 @@ export function openFolder(folder: string, password: string | undefined) {
     descriptor.features.read.every((name: string) => known.includes(name)),
     "features",
   );
-  const keyId: string = descriptor.keyId;
-  const repositoryKey = openSlot();
+  const repositoryKeys = findKeys();
+  const firstKey = repositoryKeys.get(descriptor.keyId);
+  check(firstKey !== undefined, "the key of the descriptor");
   const tagAt = descriptorBytes.lastIndexOf(',"tag":"');
-  const tag = createHmac("sha256", hkdf(repositoryKey, NO_SALT, "descriptor"))
+  const tag = createHmac("sha256", hkdf(firstKey, NO_SALT, "descriptor"))
     .update(descriptorBytes.subarray(0, tagAt))
     .digest("hex");
   check(descriptorBytes.subarray(tagAt).toString() === `,"tag":"${tag}"}\n`, "descriptor tag");
 
-  function openSlot(): Buffer {
+  function openSlots(keyId: string): Buffer | undefined {
     for (const name of readdirSync(join(folder, "keys", keyId))) {
+      if (!name.endsWith(".json")) continue;
       const slot = JSON.parse(file(`keys/${keyId}/${name}`).toString());
-      if (slot.type === "none" && descriptor.encryption === "none" && password === undefined) {
+      if (slot.type === "none" && descriptor.encryption === "none" && secret === undefined) {
         return Buffer.from(slot.key, "base64url");
       }
-      if (slot.type !== "scrypt" || password === undefined) continue;
-      const slotKey = scryptSync(
-        password.normalize("NFKC"),
-        Buffer.from(slot.salt, "base64url"),
-        32,
-        { N: 2 ** slot.logN, r: slot.r, p: slot.p, maxmem: 2 ** 31 },
-      );
+      const slotKey = secret === undefined ? undefined : slotKeyOf(slot, secret);
+      if (slotKey === undefined) continue;
       const wrapped = Buffer.from(slot.wrapped, "base64url");
-      const aad = `holdfast/1/key-slot\n${slot.repositoryId}\n${slot.keyId}\n${slot.slotId}\nscrypt`;
-      return open(slotKey, wrapped.subarray(0, 12), Buffer.from(aad), wrapped.subarray(12));
+      const lines = ["holdfast/1/key-slot", slot.repositoryId, slot.keyId, slot.slotId, slot.type];
+      if (slot.vaultKeyId !== undefined) lines.push(slot.vaultKeyId);
+      const aad = Buffer.from(lines.join("\n"));
+      try {
+        return open(slotKey, wrapped.subarray(0, 12), aad, wrapped.subarray(12));
+      } catch {
+        // Another slot of this type may be for this secret.
+      }
     }
-    throw new Error("no key slot fits");
+    return undefined;
   }
 
-  function envelope(name: string, kind: number): { objectId: string; json: unknown } {
+  /** All repository keys that the secret leads to, by id. */
+  function findKeys(): Map<string, Buffer> {
+    let best = new Map<string, Buffer>();
+    const rotated: string[] = [];
+    for (const keyId of readdirSync(join(folder, "keys"))) {
+      if (!/^[0-9a-f]{32}$/.test(keyId)) continue;
+      const name = `keys/${keyId}/rewrap.manifest`;
+      const hasRewrap = existsSync(join(folder, name));
+      if (!hasRewrap && keyId !== descriptor.keyId) continue;
+      if (hasRewrap) rotated.push(keyId);
+      const key = openSlots(keyId);
+      if (key === undefined) continue;
+      const keys = new Map([[keyId, key]]);
+      const json = hasRewrap ? envelope(name, 7, keys).json : { formerKeys: [] };
+      for (const former of (json as { formerKeys: Manifest["dataKeys"] }).formerKeys) {
+        const salt = Buffer.from(former.keyId, "hex");
+        const aad = `holdfast/1/former-key\n${descriptor.repositoryId}\n${former.keyId}`;
+        const wrapped = Buffer.from(former.wrapped, "base64url");
+        const formerKey = open(
+          hkdf(key, salt, "rewrap"),
+          Buffer.alloc(12),
+          Buffer.from(aad),
+          wrapped,
+        );
+        keys.set(former.keyId, formerKey);
+      }
+      if (keys.size > best.size) best = keys;
+    }
+    if (best.size === 0) throw new Error("no key slot fits");
+    check(
+      rotated.every((keyId) => best.has(keyId)),
+      "the secret is of a former key",
+    );
+    return best;
+  }
+
+  function envelope(
+    name: string,
+    kind: number,
+    keys: Map<string, Buffer>,
+  ): { objectId: string; json: unknown; repositoryKey: Buffer } {
     const bytes = file(name);
     const header = bytes.subarray(0, 64);
     check(header.toString("latin1", 0, 8) === "HFMANI\0\u0001", "magic of a manifest");
-    check(header[8] === kind && header.toString("hex", 32, 48) === keyId, "kind or key");
+    const repositoryKey = keys.get(header.toString("hex", 32, 48));
+    check(header[8] === kind && repositoryKey !== undefined, "kind or key");
     const objectId = header.subarray(16, 32);
     const aad = Buffer.concat([header, Buffer.from(name)]);
     const key = hkdf(repositoryKey, objectId, "manifest");
@@ -101,7 +209,8 @@ export function openFolder(folder: string, password: string | undefined) {
       open(key, Buffer.alloc(12), aad, bytes.subarray(64)),
       header.readUInt32LE(12),
     );
-    return { objectId: objectId.toString("hex"), json: JSON.parse(text.toString()) };
+    const json: unknown = JSON.parse(text.toString());
+    return { objectId: objectId.toString("hex"), json, repositoryKey };
   }
 
   function frame(
@@ -127,7 +236,7 @@ export function openFolder(folder: string, password: string | undefined) {
 
   function readDisk(diskId: string, sequence: number) {
     const name = `disks/${diskId}/points/${String(sequence).padStart(10, "0")}.manifest`;
-    const { objectId: manifestId, json } = envelope(name, 1);
+    const { objectId: manifestId, json, repositoryKey } = envelope(name, 1, repositoryKeys);
     const manifest = json as Manifest;
     const { sizeBytes, blockBytes } = manifest;
     const image = Buffer.alloc(sizeBytes);
@@ -201,7 +310,7 @@ export function openFolder(folder: string, password: string | undefined) {
   }
 
   function readVm(vmId: string, pointId: string): VmPoint {
-    return envelope(`vms/${vmId}/points/${pointId}.manifest`, 2).json as VmPoint;
+    return envelope(`vms/${vmId}/points/${pointId}.manifest`, 2, repositoryKeys).json as VmPoint;
   }
 
   return { readDisk, readVm };
