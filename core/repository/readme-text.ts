@@ -20,11 +20,11 @@ Without any of them nobody can read the content. There is no back door.
 
 HOW TO READ IT
 
-With the program (worker agent and command line need no control plane):
-  holdfast repo ls <folder>       lists the restore points
-  holdfast repo check <folder>    verifies what is here
-  holdfast repo export <folder>   writes a disk of a restore point as an image
-  holdfast repo --help            tells the rest
+With the program (its command line needs no control plane; this folder, or a copy of it, is enough):
+  holdfast repo ls --repository <folder>       lists the restore points
+  holdfast repo check --repository <folder>    verifies what is here
+  holdfast repo export ... --repository <folder>   writes a disk of a restore point as an image
+  holdfast --help                              tells the rest
 
 Without it: the rest of this file is the page docs/repository-format.md of the version that created
 this repository. It is complete: a reader can be written from it alone. It takes SHA-256, HMAC, HKDF,
