@@ -127,6 +127,8 @@ export const checkJobSchema = z.object({
   vmIds: z.array(z.string().min(1)).optional(),
 });
 
+export type CheckJob = z.infer<typeof checkJobSchema>;
+
 /** Makes a self-contained image of a restore point in the archive tier. */
 export const archiveJobSchema = z.object({
   ...common,

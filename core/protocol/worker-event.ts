@@ -89,6 +89,8 @@ export const checkResultSchema = z.object({
   findings: z.array(checkFindingSchema).max(CHECK_FINDINGS_MAX),
 });
 
+export type CheckResult = z.infer<typeof checkResultSchema>;
+
 export const archiveResultSchema = z.object({
   kind: z.literal("archive"),
   archiveId: z.string(),

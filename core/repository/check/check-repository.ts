@@ -15,6 +15,7 @@
  * Memory: about 300 bytes for each restore point and its disks, 250 bytes for each pack and index of
  * one disk, the root of one point, and 64 MiB of blocks under way.
  */
+import { codeOf } from "../../lib/errors.ts";
 import { inlineBlockCodec } from "../codec/block-codec.ts";
 import { decodeDescriptor, requireFeatures, verifyDescriptor } from "../format/descriptor.ts";
 import { objectNames } from "../format/layout.ts";
@@ -35,13 +36,13 @@ import { diskIdOf, isKnownName } from "./known-names.ts";
 import { reportDisk } from "./report-disk.ts";
 import { readVmReferences } from "./vm-references.ts";
 
-/** Needs the `read` features; with `quarantine` also those of `write`. */
+/** Where a feature of `write` is unknown it checks and records nothing. */
 export async function checkRepository(
   repository: Repository,
   options: CheckRepositoryOptions,
   signal: AbortSignal,
 ): Promise<CheckReport> {
-  requireFeatures(repository.descriptor, options.quarantine === undefined ? "read" : "write");
+  requireFeatures(repository.descriptor, "read");
   const findings = new FindingList();
   const progress: CheckProgress = {
     checkedObjects: 0,
@@ -120,7 +121,7 @@ async function quarantine(check: RepositoryCheck, diskId: string, { damage }: Ch
   const { repository, options, signal } = check;
   const record = options.quarantine;
   const found = [...damage.objects()];
-  if (record === undefined || found.length === 0) return;
+  if (record === undefined || found.length === 0 || !mayWrite(repository)) return;
   const known = await readQuarantine(repository, diskId, signal);
   const fresh = found.flatMap(({ kind, id, frames }) => {
     const left = known.missingFrom(kind, id, frames);
@@ -129,4 +130,14 @@ async function quarantine(check: RepositoryCheck, diskId: string, { damage }: Ch
   if (fresh.length === 0) return;
   const details = { diskId, foundAt: record.now, foundBy: record.foundBy, level: options.level };
   await recordQuarantine(repository, { ...details, objects: fresh }, options.random, signal);
+}
+
+function mayWrite({ descriptor }: Repository): boolean {
+  try {
+    requireFeatures(descriptor, "write");
+    return true;
+  } catch (error) {
+    if (codeOf(error) !== "RepositoryFeatureUnknown") throw error;
+    return false;
+  }
 }

@@ -1,0 +1,64 @@
+/**
+ * Health check of a repository. Nothing is repaired here: what is found damaged goes on record, and
+ * the next backup of the disk stores it again. Doing the job again checks again.
+ */
+import type { CheckJob } from "#core/protocol/job.ts";
+import { CHECK_FINDINGS_MAX, type CheckResult } from "#core/protocol/worker-event.ts";
+import { openRepository, type CheckFinding } from "#core/repository/index.ts";
+import { secretOf, type JobTools } from "./job-tools.ts";
+
+/** A queue message holds 48 KiB of text; the findings share it with names and escapes. */
+const FINDINGS_BYTES_MAX = 24 * 1024;
+const AFFECTED_POINTS_MAX = 10;
+const MESSAGE_LENGTH_MAX = 500;
+
+export async function runCheck(
+  tools: JobTools,
+  job: CheckJob,
+  signal: AbortSignal,
+): Promise<CheckResult> {
+  const store = tools.openStore(job.repository);
+  const repository = await openRepository(store, secretOf(tools, job.repository), signal);
+  const { level, samplePercent, vmIds, jobId } = job;
+  await using mover = tools.startMover(1);
+  const report = await mover.checkRepository(
+    repository,
+    {
+      level,
+      samplePercent,
+      ...(vmIds === undefined ? {} : { vmIds }),
+      random: tools.random,
+      quarantine: { now: tools.clock.now(), foundBy: jobId },
+    },
+    signal,
+  );
+  const { checkedObjects, checkedPoints, verifiedBlocks, readBytes, findingCount } = report;
+  const counts = { checkedObjects, checkedPoints, verifiedBlocks, readBytes, findingCount };
+  return { kind: "check", level, ...counts, findings: fitting(report.findings) };
+}
+
+/** Findings that harm restore points first, as many as one message holds. */
+function fitting(findings: readonly CheckFinding[]): CheckResult["findings"] {
+  const harmsNone = ({ affectedPoints }: CheckFinding): number =>
+    Number(affectedPoints.length === 0);
+  const sorted = findings.toSorted((left, right) => harmsNone(left) - harmsNone(right));
+  const fit: CheckResult["findings"] = [];
+  let sizeBytes = 0;
+  for (const finding of sorted.slice(0, CHECK_FINDINGS_MAX)) {
+    const short = shortened(finding);
+    sizeBytes += Buffer.byteLength(JSON.stringify(short));
+    if (sizeBytes > FINDINGS_BYTES_MAX) break;
+    fit.push(short);
+  }
+  return fit;
+}
+
+function shortened({ affectedPoints, message, ...finding }: CheckFinding) {
+  const omitted = affectedPoints.length - AFFECTED_POINTS_MAX;
+  const more = omitted > 0 ? ` Affects ${omitted} more restore points.` : "";
+  return {
+    ...finding,
+    affectedPoints: affectedPoints.slice(0, AFFECTED_POINTS_MAX),
+    message: `${message.slice(0, MESSAGE_LENGTH_MAX)}${more}`,
+  };
+}
