@@ -16,7 +16,12 @@ export interface AzuriteOptions {
   readonly logFile: string;
   readonly ports: { readonly blob: number; readonly queue: number; readonly table: number };
   /** PEM files; one certificate for all three services. */
-  readonly tls: { readonly certificateFile: string; readonly keyFile: string };
+  readonly tls: {
+    readonly certificateFile: string;
+    readonly keyFile: string;
+    /** Who signed it: Azurite asks itself whether a SAS of a copy's source is good. */
+    readonly authorityFile?: string;
+  };
   /** What the first request may use already. */
   readonly settings: AzuriteSettings;
 }
@@ -42,13 +47,18 @@ export class AzuriteProcess {
   /** Resolves when all three services listen and know the accounts. */
   static async start(options: AzuriteOptions): Promise<AzuriteProcess> {
     await mkdir(options.stateDirectory, { recursive: true });
+    const { authorityFile } = options.tls;
     const log = await open(options.logFile, "a");
     try {
       const child = spawn(process.execPath, [program, ...argumentsOf(options)], {
         stdio: ["ignore", log.fd, log.fd, "ipc"],
         // Its own group: Ctrl-C in a terminal reaches the stack only, which then stops Azurite last.
         detached: true,
-        env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1" },
+        env: {
+          PATH: process.env["PATH"] ?? "",
+          NODE_NO_WARNINGS: "1",
+          ...(authorityFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: authorityFile }),
+        },
       });
       const started = new AzuriteProcess(child, options.logFile);
       const ready = started.#next((report) => report.kind === "ready");

@@ -185,6 +185,12 @@ type CopyMethod = (
 
 export interface BlobHandler {
   readonly metadataStore: MetadataStore;
+  /** Asks Azurite itself for the source of a copy, with the SAS that it was named with. */
+  validateCopySource: (
+    copySource: string,
+    sourceAccount: string,
+    context: RequestContext,
+  ) => Promise<void>;
   setImmutabilityPolicy(options: HandlerOptions, context: RequestContext): Promise<object>;
   deleteImmutabilityPolicy(options: HandlerOptions, context: RequestContext): Promise<object>;
   setLegalHold(

@@ -30,6 +30,7 @@ import {
 import { immutabilityHandlers, readProtection, refuseIfProtected } from "./immutability.ts";
 import { installReads } from "./blob-reads.ts";
 import {
+  allowArchivedSources,
   beginCopyRehydration,
   beginRehydration,
   finishRehydration,
@@ -54,6 +55,7 @@ export function installFront(
   installCopies(front, classes.store);
   installTiers(front, classes.store);
   installDeletes(front, classes.store);
+  allowArchivedSources(classes.blobHandler);
   Object.assign(classes.blobHandler, immutabilityHandlers(rules));
 }
 

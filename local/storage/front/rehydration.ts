@@ -3,7 +3,13 @@
  * cannot be read. It happens by a copy to an online tier or by a change of tier.
  * Source: learn.microsoft.com/azure/storage/blobs/archive-rehydrate-overview.
  */
-import type { BlobDocument, BlobName, MetadataStore, RequestContext } from "./azurite-types.ts";
+import type {
+  BlobDocument,
+  BlobHandler,
+  BlobName,
+  MetadataStore,
+  RequestContext,
+} from "./azurite-types.ts";
 import type { FrontRules, OnlineTier, RehydratePriority } from "./blob-record.ts";
 import { blobs, findCurrent } from "./blob-versions.ts";
 import { refusal } from "./storage-errors.ts";
@@ -12,6 +18,22 @@ const onlineTiers: readonly OnlineTier[] = ["Hot", "Cool", "Cold"];
 
 export function isArchived(document: BlobDocument | undefined): boolean {
   return document?.properties.accessTier === "Archive";
+}
+
+/**
+ * The answer to a look at the source of a copy says that it is archived: it is there and the SAS is
+ * good, or the answer were another. What may be done with it is decided where it is copied.
+ */
+export function allowArchivedSources(blobHandler: BlobHandler): void {
+  const { validateCopySource } = blobHandler;
+  blobHandler.validateCopySource = async function validate(this: BlobHandler, ...call) {
+    try {
+      await validateCopySource.apply(this, call);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : "";
+      if (!message.startsWith("This operation is not permitted on an archived blob")) throw error;
+    }
+  };
 }
 
 /** What a blob's properties say of its rehydration. */

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import type { ContainerClient } from "@azure/storage-blob";
+import { BlobSASPermissions, type ContainerClient } from "@azure/storage-blob";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startLocalStorage, type LocalStorage } from "./local-storage.ts";
 
@@ -234,6 +234,20 @@ describe("the archive tier", () => {
     expect((await slow.getProperties()).archiveStatus).toBeUndefined();
     expect((await blob.getProperties()).accessTier).toBe("Archive");
     expect(await refused(blob.downloadToBuffer())).toBe("409 BlobArchived");
+  });
+
+  test("a source is named with a SAS too, which must be good", async () => {
+    const { blob } = await put(plain, "cold bytes", { tier: "Archive" });
+    const permissions = BlobSASPermissions.parse("r");
+    const url = await blob.generateSasUrl({ permissions, expiresOn: inHours(1) });
+    const target = plain.getBlockBlobClient(randomUUID());
+    const forged = url.replace(/sig=.{4}/, "sig=AAAA");
+    expect(await refused(target.beginCopyFromURL(forged, { tier: "Hot" }))).toBe(
+      "403 CannotVerifyCopySource",
+    );
+    await target.beginCopyFromURL(url, { tier: "Hot" });
+    await storage.backend.passTime(60);
+    expect(await textOf(target)).toBe("cold bytes");
   });
 
   test("a copy without its source never ends, nor does one into the archive begin", async () => {

@@ -32,7 +32,11 @@ export async function startLocalStorage(): Promise<LocalStorage> {
       stateDirectory: join(directory, "storage"),
       logFile: join(directory, "storage.log"),
       ports: { blob, queue, table },
-      tls: { certificateFile: tls.certificatePath, keyFile: tls.keyPath },
+      tls: {
+        certificateFile: tls.certificatePath,
+        keyFile: tls.keyPath,
+        authorityFile: tls.caPath,
+      },
     });
   let backend = await start();
   return {
