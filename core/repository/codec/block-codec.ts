@@ -2,7 +2,7 @@
  * The computing part of moving blocks: zero test, keyed hash, compression, sealing, and back.
  * Pure and synchronous here; the data mover runs the same two functions on worker threads.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from "node:crypto";
 import { HASH_BYTES, MAX_BLOCK_BYTES, TAG_BYTES, requireIntact } from "../format/layout.ts";
 import {
   ENCODINGS,
@@ -79,7 +79,7 @@ export interface BlockCodec {
 const WORTHWHILE_SAVING = 1 / 32;
 const ZEROS = Buffer.alloc(MAX_BLOCK_BYTES);
 
-function blockHash(hashKey: Uint8Array, raw: Uint8Array): Buffer {
+function blockHash(hashKey: KeyObject, raw: Uint8Array): Buffer {
   return createHmac("sha256", hashKey).update(raw).digest().subarray(0, HASH_BYTES);
 }
 
@@ -88,16 +88,21 @@ function isZero(raw: Uint8Array): boolean {
 }
 
 export function encodeBlocks(job: EncodeJob): EncodedBlocks {
+  // Key objects once per job: raw keys are checked and copied anew by each of Node's calls.
+  const hashKey = createSecretKey(job.hashKey);
+  const frameKey = createSecretKey(job.frameKey);
   const parts: Buffer[] = [];
   let framesBytes = 0;
   let frameNumber = job.firstFrameNumber;
+  let neighbourShare: number | undefined;
   const blocks = job.blocks.map((block): EncodedBlock => {
     const raw = job.bytes.subarray(block.offsetBytes, block.offsetBytes + block.lengthBytes);
     if (isZero(raw)) return { kind: "zero" };
-    const hash = blockHash(job.hashKey, raw);
+    const hash = blockHash(hashKey, raw);
     const which = block.knownHashes.findIndex((known) => hash.equals(known));
     if (which >= 0) return { kind: "known", which };
-    const compressed = compress(raw);
+    const compressed = compress(raw, neighbourShare);
+    neighbourShare = compressed.length / raw.length;
     const isWorthwhile = compressed.length <= raw.length * (1 - WORTHWHILE_SAVING);
     const encoding = isWorthwhile ? ENCODINGS.zstd : ENCODINGS.raw;
     const identity = {
@@ -107,7 +112,7 @@ export function encodeBlocks(job: EncodeJob): EncodedBlocks {
       frameNumber: frameNumber++,
       rawBytes: raw.length,
     };
-    const frame = sealFrame(job.frameKey, identity, isWorthwhile ? compressed : raw);
+    const frame = sealFrame(frameKey, identity, isWorthwhile ? compressed : raw);
     parts.push(frame);
     const offsetBytes = framesBytes;
     framesBytes += frame.length;
@@ -138,18 +143,29 @@ export function decodeFrames(job: DecodeJob): Uint8Array {
   }
   const raw = Buffer.allocUnsafeSlow(totalBytes);
   let at = 0;
+  const keyObjects = new Map<Uint8Array, KeyObject>();
+  const keyObjectOf = (key: Uint8Array): KeyObject => {
+    const known = keyObjects.get(key) ?? createSecretKey(key);
+    keyObjects.set(key, known);
+    return known;
+  };
   for (const frame of job.frames) {
-    raw.set(decodeFrame(job.bytes, frame), at);
+    const keys = { frameKey: keyObjectOf(frame.frameKey), hashKey: keyObjectOf(frame.hashKey) };
+    raw.set(decodeFrame(job.bytes, frame, keys), at);
     at += frame.rawBytes;
   }
   return raw;
 }
 
-function decodeFrame(bytes: Uint8Array, frame: FrameToDecode): Uint8Array {
+function decodeFrame(
+  bytes: Uint8Array,
+  frame: FrameToDecode,
+  keys: { readonly frameKey: KeyObject; readonly hashKey: KeyObject },
+): Uint8Array {
   const sealed = bytes.subarray(frame.offsetBytes, frame.offsetBytes + frame.storedBytes);
   requireIntact(sealed.length === frame.storedBytes && sealed.length > TAG_BYTES, "a frame is cut");
   const content = unsealFrame(
-    frame.frameKey,
+    keys.frameKey,
     {
       objectId: frame.packId,
       purpose: FRAME_PURPOSES.block,
@@ -162,7 +178,7 @@ function decodeFrame(bytes: Uint8Array, frame: FrameToDecode): Uint8Array {
   const raw = frame.encoding === ENCODINGS.zstd ? decompress(content, frame.rawBytes) : content;
   requireIntact(raw.length === frame.rawBytes, "a block has the wrong length");
   requireIntact(
-    timingSafeEqual(blockHash(frame.hashKey, raw), frame.hash),
+    timingSafeEqual(blockHash(keys.hashKey, raw), frame.hash),
     "the hash of a block does not fit",
   );
   return raw;

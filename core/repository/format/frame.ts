@@ -2,6 +2,7 @@
  * A *frame* is one sealed piece of a pack (a block) or of an index (a leaf, a root, a footer).
  * Its key comes from the object's id, its nonce is its number, its AAD says what it must be.
  */
+import type { KeyObject } from "node:crypto";
 import { MAGICS, ID_BYTES } from "./layout.ts";
 import { seal, unseal } from "./keys.ts";
 
@@ -42,11 +43,19 @@ function nonceOf(frameNumber: number): Buffer {
 }
 
 /** @param key of `frameKeyOf(dataKey, objectId)` */
-export function sealFrame(key: Uint8Array, frame: FrameIdentity, content: Uint8Array): Buffer {
+export function sealFrame(
+  key: Uint8Array | KeyObject,
+  frame: FrameIdentity,
+  content: Uint8Array,
+): Buffer {
   return seal(key, nonceOf(frame.frameNumber), aadOf(frame), content);
 }
 
-export function unsealFrame(key: Uint8Array, frame: FrameIdentity, sealed: Uint8Array): Buffer {
+export function unsealFrame(
+  key: Uint8Array | KeyObject,
+  frame: FrameIdentity,
+  sealed: Uint8Array,
+): Buffer {
   return unseal(key, nonceOf(frame.frameNumber), aadOf(frame), sealed);
 }
 

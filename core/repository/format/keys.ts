@@ -3,7 +3,7 @@
  * and indexes. Every object derives its own key from its random id, so that a nonce (the number of
  * a frame) never meets the same key twice.
  */
-import { createCipheriv, createDecipheriv, hkdfSync } from "node:crypto";
+import { createCipheriv, createDecipheriv, hkdfSync, type KeyObject } from "node:crypto";
 import { KEY_BYTES, TAG_BYTES, damaged } from "./layout.ts";
 
 const CIPHER = "aes-256-gcm";
@@ -37,7 +37,7 @@ export function descriptorKeyOf(repositoryKey: Uint8Array): Buffer {
 
 /** AES-256-GCM: `ciphertext || tag`. */
 export function seal(
-  key: Uint8Array,
+  key: Uint8Array | KeyObject,
   nonce: Uint8Array,
   aad: Uint8Array,
   plain: Uint8Array,
@@ -51,7 +51,7 @@ export function seal(
 
 /** Inverse of `seal`; throws `RepositoryDamaged` when the tag does not fit. */
 export function unseal(
-  key: Uint8Array,
+  key: Uint8Array | KeyObject,
   nonce: Uint8Array,
   aad: Uint8Array,
   sealed: Uint8Array,

@@ -110,10 +110,12 @@ export class DiskPointReader {
     this.#requireInside(range);
     const { blockBytes } = this.manifest;
     assert(range.offsetBytes % blockBytes === 0, "a block range starts inside a block");
+    const groups = groupByPlace(await this.#entriesOf(range, signal));
+    const whole = groups.length === 1 ? groups[0] : undefined;
+    if (whole !== undefined && this.#isAllOf(range, whole)) return this.#fetch(whole, signal);
     const out = new Uint8Array(range.lengthBytes);
-    const entries = await this.#entriesOf(range, signal);
     await Promise.all(
-      groupByPlace(entries).map(async (group) => {
+      groups.map(async (group) => {
         const raw = await this.#fetch(group, signal);
         let at = 0;
         for (const { block } of group) {
@@ -152,6 +154,16 @@ export class DiskPointReader {
         start = undefined;
       }
     }
+  }
+
+  /** The usual case: what is decoded needs no other place. */
+  #isAllOf(range: DiskRange, group: readonly PlacedEntry[]): boolean {
+    const { blockBytes } = this.manifest;
+    const firstBlock = range.offsetBytes / blockBytes;
+    return (
+      group.length === Math.ceil(range.lengthBytes / blockBytes) &&
+      group.every(({ block }, position) => block === firstBlock + position)
+    );
   }
 
   #requireInside({ offsetBytes, lengthBytes }: DiskRange): void {
