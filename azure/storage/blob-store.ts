@@ -107,9 +107,21 @@ export class AzureBlobStore implements BlobStore {
     signal: AbortSignal,
     options: CreateOptions = {},
   ): Promise<"created" | "exists"> {
+    const { tier, immutableUntil } = options;
+    if (immutableUntil !== undefined) await this.#requireImmutability(name, signal);
     if ((await this.readProperties(name, signal)) !== undefined) return "exists";
     const blob = this.#container.getBlockBlobClient(this.#prefix + name);
-    return callAzure(`create the object ${name}`, () => uploadParts(blob, parts, signal, options));
+    const uploaded = await callAzure(`create the object ${name}`, () =>
+      uploadParts(blob, parts, signal, {
+        ...(tier === undefined ? {} : { tier: tierName(tier) }),
+        ...(immutableUntil === undefined
+          ? {}
+          : { immutabilityPolicy: this.#policyUntil(immutableUntil) }),
+      }),
+    );
+    if (uploaded === "exists") return "exists";
+    this.#isUnversioned = uploaded.versionId === undefined;
+    return "created";
   }
 
   async read(

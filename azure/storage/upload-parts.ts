@@ -4,31 +4,29 @@
  * (learn.microsoft.com/rest/api/storageservices/put-block-list).
  */
 import { randomUUID } from "node:crypto";
-import type { BlockBlobClient } from "@azure/storage-blob";
-import type { CreateOptions } from "#core/ports/blob-store.ts";
+import type { BlockBlobClient, BlockBlobCommitBlockListOptions } from "@azure/storage-blob";
 import { azureCodeOf, statusOf } from "../errors.ts";
-import { tierName } from "./blob-properties.ts";
 
 /** Parts of one blob on their way at the same time; each is in memory until it was stored. */
 const PARTS_UNDER_WAY = 4;
+
+/** What a finished upload says of its blob; `exists` when there was one of that name. */
+type Uploaded = "exists" | { readonly versionId: string | undefined };
 
 export async function uploadParts(
   blob: BlockBlobClient,
   parts: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
-  { tier, immutableUntil }: CreateOptions,
-): Promise<"created" | "exists"> {
+  properties: Pick<BlockBlobCommitBlockListOptions, "tier" | "immutabilityPolicy">,
+): Promise<Uploaded> {
   const blockIds = await stageParts(blob, parts, signal);
   try {
-    await blob.commitBlockList(blockIds, {
+    const { versionId } = await blob.commitBlockList(blockIds, {
       conditions: { ifNoneMatch: "*" },
       abortSignal: signal,
-      ...(tier === undefined ? {} : { tier: tierName(tier) }),
-      ...(immutableUntil === undefined
-        ? {}
-        : { immutabilityPolicy: { expiriesOn: immutableUntil, policyMode: "Unlocked" } }),
+      ...properties,
     });
-    return "created";
+    return { versionId };
   } catch (error) {
     const code = azureCodeOf(error);
     const isThere = code === "BlobAlreadyExists" || code === "BlobArchived";

@@ -287,6 +287,30 @@ function archive(makeStore: () => Promise<StoreUnderTest>): void {
     expect(await read("warm")).toEqual([1, 2]);
   });
 
+  it("puts an object made of parts into the archive, and protects it", async () => {
+    const { store, now, passTime } = await makeStore();
+    const { archiveTier, immutability: canProtect } = await store.readCapabilities(signal);
+    const immutableUntil = new Date(now().getTime() + 3_600_000);
+    const options = { tier: "archive", ...(canProtect && { immutableUntil }) } as const;
+    const parts = () => partsOf([bytes(1, 2), bytes(3)]);
+    expect(await store.createFromParts("big", parts(), signal, options)).toBe("created");
+    expect(await store.createFromParts("big", parts(), signal, options)).toBe("exists");
+    if (canProtect) expect(await store.delete("big", signal)).toBe("immutable");
+    if (!canProtect) {
+      const refused = store.createFromParts("other", parts(), signal, { immutableUntil });
+      expect(await failure(refused)).toBe("ImmutabilityNotSupported");
+      expect(await store.readProperties("other", signal)).toBeUndefined();
+    }
+    if (archiveTier) {
+      expect((await store.readProperties("big", signal))?.tier).toBe("archive");
+      expect(await failure(store.read("big", undefined, signal))).toBe("BlobArchived");
+    }
+    await store.startRetrieval("big", "warm", online, signal);
+    await passTime(3_602);
+    expect([...(await store.read("warm", undefined, signal))]).toEqual([1, 2, 3]);
+    expect(await store.delete("big", signal)).toBe("deleted");
+  });
+
   it("retrieves nothing from an object that is not there", async () => {
     const { store } = await makeStore();
     expect(await failure(store.startRetrieval("none", "warm", online, signal))).toBe(
