@@ -33,7 +33,11 @@ const identity = {
   keyId: z.string(),
   slotId: z.string(),
 };
-const base64url = z.string().max(4096);
+/** In the one form that the encoder gives: a flipped bit among those that carry nothing is damage, too. */
+const base64url = z
+  .string()
+  .max(4096)
+  .refine((text) => Buffer.from(text, "base64url").toString("base64url") === text);
 const bounded = ({ min, max }: { readonly min: number; readonly max: number }) =>
   z.number().int().min(min).max(max);
 
@@ -67,7 +71,7 @@ const knownSlotSchema = z.discriminatedUnion("type", [
     wrapped: base64url,
   }),
   /** An unencrypted repository: the key lies in the open, for anybody. */
-  z.object({ ...identity, type: z.literal("none"), key: z.string() }),
+  z.object({ ...identity, type: z.literal("none"), key: base64url }),
 ]);
 
 const anySlotSchema = z.object({ ...identity, type: z.string() });
@@ -265,14 +269,16 @@ export function encodeKeySlot(slot: KeySlot): Buffer {
 
 /** undefined for a slot of a type that this version does not know. */
 export function decodeKeySlot(name: string, bytes: Uint8Array): KeySlot | undefined {
+  const text = Buffer.from(bytes).toString("utf8");
   let json: unknown;
   try {
-    json = JSON.parse(Buffer.from(bytes).toString("utf8"));
+    json = JSON.parse(text);
   } catch (cause) {
     throw damaged(`the key slot ${name} holds no JSON`, {}, cause);
   }
   const known = knownSlotSchema.safeParse(json);
-  if (known.success) return known.data;
+  // The last byte carries nothing, but a cut object is damage all the same.
+  if (known.success && text.endsWith("}\n")) return known.data;
   const any = anySlotSchema.safeParse(json);
   if (any.success && !KNOWN_TYPES.has(any.data.type)) return undefined;
   throw damaged(`the key slot ${name} is not understood`);

@@ -98,6 +98,15 @@ describe("API", () => {
     ],
     [
       "create-repository",
+      "a key without a version",
+      {
+        ...repository,
+        encryption: { kind: "key-vault", keyId: "https://v.vault.azure.net/keys/backup" },
+      },
+      "encryption.keyId",
+    ],
+    [
+      "create-repository",
       "no encryption chosen",
       { ...repository, encryption: undefined },
       "encryption",

@@ -26,6 +26,8 @@ import {
 async function smallRepository() {
   const store = new MemoryStore();
   const repository = await newRepository(store);
+  // For people: no program reads it.
+  store.objects.delete("README.txt");
   const disk = new TestDisk(40 * SECTOR);
   disk.write(0, seededRandom("a")(12 * SECTOR));
   disk.write(20, Buffer.alloc(20 * SECTOR, "compressible "));

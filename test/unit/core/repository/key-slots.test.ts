@@ -81,7 +81,10 @@ function slotName(repository: Repository, slotId: string): string {
 function editSlot(store: MemoryStore, name: string, change: Record<string, unknown>): void {
   const object = store.objects.get(name)!;
   const slot = { ...JSON.parse(new TextDecoder().decode(object.bytes)), ...change };
-  store.objects.set(name, { ...object, bytes: new TextEncoder().encode(JSON.stringify(slot)) });
+  store.objects.set(name, {
+    ...object,
+    bytes: new TextEncoder().encode(`${JSON.stringify(slot)}\n`),
+  });
 }
 
 describe.each(Object.keys(secrets))("a slot of type %s", (type) => {
@@ -155,7 +158,7 @@ it("opens with a good slot beside damaged and unknown ones", async () => {
     new TextDecoder().decode(store.objects.get(slotName(repository, "password-1"))!.bytes),
   );
   const put = (slotId: string, value: unknown) =>
-    store.create(slotName(repository, slotId), Buffer.from(JSON.stringify(value)), signal);
+    store.create(slotName(repository, slotId), Buffer.from(`${JSON.stringify(value)}\n`), signal);
   await put("a-damaged", { magic: "other" });
   await put("a-foreign", { ...slot, repositoryId: "0".repeat(32), slotId: "a-foreign" });
   await put("a-later", { ...slot, type: "kyber", slotId: "a-later" });
