@@ -58,9 +58,11 @@ function findCurrentVersionId(
 function installShowing(prototype: MetadataStore): void {
   const { downloadBlob, getBlobProperties } = prototype;
   prototype.downloadBlob = async function download(this: MetadataStore, ...call) {
+    const [, account, container, blob] = call;
     const document = await downloadBlob.apply(this, call);
     if (document.record === undefined) return document;
-    const properties = { ...document.properties, ...shownProperties(this, document, "all") };
+    const name = { account, container, blob };
+    const properties = { ...document.properties, ...shownWhole(this, name, document) };
     return { ...document, properties };
   };
   prototype.getBlobProperties = async function read(this: MetadataStore, ...call) {
@@ -76,7 +78,10 @@ function installShowing(prototype: MetadataStore): void {
       true,
     );
     if (document?.record === undefined) return answer;
-    const properties = { ...answer.properties, ...shownProperties(this, document, "all") };
+    const properties = {
+      ...answer.properties,
+      ...shownWhole(this, { account, container, blob }, document),
+    };
     return { ...answer, properties };
   };
 }
@@ -87,22 +92,24 @@ function installLists(rules: FrontRules, prototype: MetadataStore): void {
     const [context, account, container, delimiter, blob, prefix = "", , marker = ""] = call;
     const [current, prefixes, nextMarker] = await listBlobs.apply(this, call);
     const include = includedIn(context);
-    const show = (document: BlobDocument): BlobDocument => {
+    const show = (document: BlobDocument, isCurrent: boolean): BlobDocument => {
       finishRehydration(rules, this, document);
       if (document.record === undefined) return document;
-      const properties = { ...document.properties, ...shownProperties(this, document, include) };
+      const properties = { ...document.properties, ...shownProperties(document, include) };
       if (!include.has("versions")) return { ...document, properties };
-      return { ...document, ...versionOf(this, document), properties };
+      return { ...document, ...shownVersion(document, isCurrent), properties };
     };
+    const shown = current.map((document) => show(document, true));
     const isWhole = delimiter === undefined && blob === undefined;
     if (!include.has("versions") || !isWhole || account === undefined || container === undefined) {
-      return [current.map(show), prefixes, nextMarker];
+      return [shown, prefixes, nextMarker];
     }
     // The last page's marker is empty or absent.
     const upTo = nextMarker === "" ? undefined : nextMarker;
     const range = { prefix, after: marker, upTo };
-    const all = [...listVersions(this, { account, container }, range), ...current];
-    return [all.sort(byNameAndVersion).map(show), prefixes, nextMarker];
+    const versions = listVersions(this, { account, container }, range);
+    const all = [...versions.map((version) => show(version, false)), ...shown];
+    return [all.sort(byNameAndVersion), prefixes, nextMarker];
   };
 }
 
@@ -123,35 +130,40 @@ function includedIn(context: RequestContext): ReadonlySet<string> {
   return new Set(asked.toLowerCase().split(","));
 }
 
-/** `shown`: what a list includes; all of it for one blob, with the version among the properties. */
 function shownProperties(
-  store: MetadataStore,
   document: BlobDocument,
-  shown: ReadonlySet<string> | "all",
+  shown: ReadonlySet<string>,
 ): Partial<BlobProperties> {
   const { policy, hasLegalHold } = document.record ?? {};
-  const shows = (part: string) => shown === "all" || shown.has(part);
   return {
     ...shownRehydration(document),
-    ...(shown === "all" ? versionOf(store, document) : {}),
-    ...(policy !== undefined && shows("immutabilitypolicy")
+    ...(policy !== undefined && shown.has("immutabilitypolicy")
       ? {
           immutabilityPolicyExpiresOn: new Date(policy.untilMs),
           immutabilityPolicyMode: policy.mode,
         }
       : {}),
-    ...(hasLegalHold === true && shows("legalhold") ? { legalHold: true } : {}),
+    ...(hasLegalHold === true && shown.has("legalhold") ? { legalHold: true } : {}),
   };
 }
 
-function versionOf(store: MetadataStore, document: BlobDocument): object {
-  const versionId = document.record?.versionId;
+function shownVersion({ record }: BlobDocument, isCurrent: boolean): object {
+  const versionId = record?.versionId;
   if (versionId === undefined) return {};
-  const { accountName: account, containerName: container, name: blob } = document;
-  const current = findCurrent(store, { account, container, blob });
+  return { versionId, isCurrentVersion: isCurrent ? true : undefined };
+}
+
+/** Headers of one blob, its version among them. */
+function shownWhole(
+  store: MetadataStore,
+  name: BlobName,
+  document: BlobDocument,
+): Partial<BlobProperties> {
+  const current = findCurrent(store, name);
+  const isCurrent = current?.record?.versionId === document.record?.versionId;
   return {
-    versionId,
-    isCurrentVersion: current?.record?.versionId === versionId ? true : undefined,
+    ...shownProperties(document, new Set(["immutabilitypolicy", "legalhold"])),
+    ...shownVersion(document, isCurrent),
   };
 }
 

@@ -76,6 +76,8 @@ describe("versions", () => {
     expect(versions[0]?.id).toBe(versionId);
     const { versionId: now, isCurrentVersion } = await blob.getProperties();
     expect({ now, isCurrentVersion }).toEqual({ now: versions[4]?.id, isCurrentVersion: true });
+    const first = await blob.withVersion(versionId).getProperties();
+    expect([first.versionId, first.isCurrentVersion]).toEqual([versionId, undefined]);
   });
 
   test("a deleted blob is gone and its last state is a previous version", async () => {
