@@ -63,7 +63,7 @@ export const sessionSchema = z.object({
   vmName: z.string().optional(),
   repositoryId: z.string().optional(),
   restorePointId: z.string().optional(),
-  /** Backup on demand: how long its restore point stays. */
+  /** How long the restore point of a backup on demand, or an archive, stays. */
   keepUntil: z.iso.datetime().optional(),
   /** Why it ended as it did, in a sentence; always there unless it succeeded. */
   reason: z.string().optional(),
@@ -95,7 +95,14 @@ export const sessionSchema = z.object({
   import: importResultSchema.omit({ kind: true }).optional(),
   /** VMs of a policy's run, in order; each becomes a child session. */
   targets: z
-    .array(z.object({ vmId: z.string(), vmResourceId: z.string(), vmName: z.string() }))
+    .array(
+      z.object({
+        vmId: z.string(),
+        vmResourceId: z.string(),
+        vmName: z.string(),
+        restorePointId: z.string().optional(),
+      }),
+    )
     .optional(),
   counts: z
     .object({ succeeded: z.number(), warning: z.number(), failed: z.number(), skipped: z.number() })
@@ -143,4 +150,13 @@ export function policySessionId(policyId: string, slot: string): string {
 
 export function repositorySessionId(type: RepositoryRun, repositoryId: string, at: string): string {
   return `${type}-${repositoryId}-${at}`;
+}
+
+/** Begins with the VM's id, as the point's id does. */
+export function archiveIdOf(restorePointId: string, at: string): string {
+  return `${restorePointId}-${at}`;
+}
+
+export function archiveSessionId(archiveId: string): string {
+  return `archive-${archiveId}`;
 }

@@ -39,6 +39,34 @@ export interface ActivityValues {
     readonly skipped: readonly string[];
     readonly skippedCount: number;
   };
+  "claim-archive": Nothing;
+  "plan-archive": { readonly location: string };
+  "index-archive": {
+    readonly archiveId: string;
+    readonly storedBytes: number;
+    readonly objectCount: number;
+  };
+  "choose-archives": { readonly count: number; readonly retentionDays: number };
+  "read-archive-target": {
+    readonly restorePointId: string;
+    readonly archiveId: string;
+    readonly repositoryId: string;
+    readonly vmId: string;
+    readonly vmName: string;
+  };
+  "plan-retrieval": {
+    readonly jobId: string;
+    readonly location: string;
+    /** When to ask again how far the copies are. */
+    readonly lookSeconds: number;
+  };
+  "index-retrieval": {
+    readonly objectCount: number;
+    readonly pendingObjects: number;
+    readonly windowEndsAt: string | null;
+  };
+  /** End of the window in which it can be read; nothing when it cannot. */
+  "read-retrieval": { readonly windowEndsAt: string | null };
   "plan-check": { readonly location: string };
   "index-check": {
     readonly findingCount: number;

@@ -1,3 +1,4 @@
+import * as archives from "./archives.ts";
 import * as backupPoints from "./backup-points.ts";
 import * as healthChecks from "./health-checks.ts";
 import * as imports from "./imports.ts";
@@ -6,6 +7,7 @@ import * as maintenance from "./maintenance.ts";
 import * as policies from "./policies.ts";
 import * as regions from "./regions.ts";
 import * as restores from "./restores.ts";
+import * as retrievals from "./retrievals.ts";
 import * as sessions from "./sessions.ts";
 import * as snapshots from "./snapshots.ts";
 import * as sweptRestores from "./sweep-restores.ts";
@@ -21,6 +23,14 @@ export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<N
   "claim-repository": sessions.claimRepository,
   "plan-maintenance": maintenance.planMaintenance,
   "index-maintenance": maintenance.indexMaintenance,
+  "claim-archive": archives.claimArchive,
+  "plan-archive": archives.planArchive,
+  "index-archive": archives.indexArchive,
+  "choose-archives": archives.chooseArchives,
+  "read-archive-target": archives.readArchiveTarget,
+  "plan-retrieval": retrievals.planRetrievalOf,
+  "index-retrieval": retrievals.indexRetrieval,
+  "read-retrieval": retrievals.readRetrieval,
   "plan-check": healthChecks.planCheck,
   "index-check": healthChecks.indexCheck,
   "plan-import": imports.planImport,

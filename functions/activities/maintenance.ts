@@ -1,4 +1,3 @@
-import type { Archive, Retrieval } from "#core/model/archive.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { RetentionCounts } from "#core/model/session.ts";
 import { whyHeldBack } from "#core/retention/hold-back.ts";
@@ -6,8 +5,9 @@ import { planRetention } from "#core/retention/plan-retention.ts";
 import { isLater } from "#core/backup/plan-snapshot-cleanup.ts";
 import type { AppContext } from "../app-context.ts";
 import type { ActivityValues } from "./activity-contract.ts";
+import { expireArchives, EXPIRED_PER_RUN_MAX } from "./expire-archives.ts";
 import { defineActivity } from "./define-activity.ts";
-import { findPointsInUse, findRetrievalsInUse } from "./points-in-use.ts";
+import { findPointsInUse } from "./points-in-use.ts";
 import {
   findLocation,
   getRepositorySession,
@@ -16,7 +16,6 @@ import {
   prepareJob,
 } from "./repositories.ts";
 import { readRules, retainedPointOf } from "./retention.ts";
-import { isRunning } from "./running-session.ts";
 
 /**
  * Retention of a repository: which points go is decided here, deleting them is the worker's. A point
@@ -24,8 +23,6 @@ import { isRunning } from "./running-session.ts";
  * writes that down first and then looks whether it is still available. So one of both sees the other.
  */
 
-/** The worker's answer names them all, and a queue message is small. */
-const EXPIRED_PER_RUN_MAX = 200;
 const HELD_NAMED_MAX = 10;
 
 type Plan = ActivityValues["plan-maintenance"];
@@ -131,65 +128,6 @@ async function markExpiring(
   for (const { pointId, state } of points)
     if (inUse.has(pointId)) await records.points.update(pointId, (point) => ({ ...point, state }));
   return points.filter(({ pointId }) => !inUse.has(pointId));
-}
-
-/** Archives and retrievals whose time is over, marked. */
-async function expireArchives(
-  context: AppContext,
-  repositoryId: string,
-): Promise<{
-  expiredArchives: { vmId: string; archiveId: string }[];
-  expiredRetrievals: string[];
-}> {
-  const { records, clock } = context;
-  const now = clock().getTime();
-  const expiredRetrievals: string[] = [];
-  const retrievedArchives = new Set<string>();
-  const usedRetrievals = await findRetrievalsInUse(context);
-  for await (const { id, value } of records.retrievals.list()) {
-    if (value.repositoryId !== repositoryId || value.deletedAt !== undefined) continue;
-    if (!usedRetrievals.has(id) && (await isRetrievalOver(context, value, now))) {
-      const marked = await records.retrievals.update(id, (each) =>
-        // It may have been extended this moment.
-        each.windowEndsAt === value.windowEndsAt ? { ...each, state: "expired" } : undefined,
-      );
-      // A restore that began meanwhile looks at the state after it wrote its session.
-      if (marked?.state === "expired" && !(await findRetrievalsInUse(context)).has(id)) {
-        expiredRetrievals.push(id);
-        continue;
-      }
-      await records.retrievals.update(id, (each) => ({ ...each, state: value.state }));
-    }
-    retrievedArchives.add(value.archiveId);
-  }
-  const expiredArchives: { vmId: string; archiveId: string }[] = [];
-  for await (const { id, value } of records.archives.list()) {
-    if (value.repositoryId !== repositoryId || retrievedArchives.has(id)) continue;
-    if (!isArchiveOver(value, now)) continue;
-    await records.archives.update(id, (archive) => ({ ...archive, state: "expiring" }));
-    expiredArchives.push({ vmId: value.vmId, archiveId: id });
-  }
-  return {
-    expiredArchives: expiredArchives.slice(0, EXPIRED_PER_RUN_MAX),
-    expiredRetrievals: expiredRetrievals.slice(0, EXPIRED_PER_RUN_MAX),
-  };
-}
-
-function isArchiveOver({ state, keepUntil, immutableUntil }: Archive, now: number): boolean {
-  const isHeld = immutableUntil !== undefined && Date.parse(immutableUntil) > now;
-  if (isHeld) return false;
-  return state === "expiring" || (keepUntil !== undefined && Date.parse(keepUntil) <= now);
-}
-
-async function isRetrievalOver(
-  context: AppContext,
-  { state, sessionId, windowEndsAt }: Retrieval,
-  now: number,
-): Promise<boolean> {
-  if (state === "expired" || state === "failed") return true;
-  // What an orchestration that was terminated had begun.
-  if (state === "retrieving") return !(await isRunning(context, sessionId));
-  return windowEndsAt !== undefined && Date.parse(windowEndsAt) <= now;
 }
 
 /** Disks of each VM's newest point: whatever goes, their newest content stays. */

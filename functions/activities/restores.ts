@@ -13,30 +13,34 @@ import {
 import type { AppContext } from "../app-context.ts";
 import type { Readiness } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
+import { getRestorable, whyUnreadable, type Restorable } from "./restorable.ts";
 import { getRunningSession } from "./running-session.ts";
 import { readinessOf } from "./workers.ts";
 
 /** Steps of a restore. The session holds what was asked for; the plan is derived from it each time. */
 const CALLS_AT_ONCE = 8;
 
-type Targets = Omit<RestorePlan, "conflicts"> & { readonly point: RestorePoint };
+type Targets = Omit<RestorePlan, "conflicts"> & Restorable;
 
 async function targetsOf(context: AppContext, sessionId: string): Promise<Targets> {
   const { restoreRequest } = await context.records.sessions.get(sessionId);
   if (restoreRequest === undefined)
     throw new HoldfastError("WrongSession", `Session '${sessionId}' is no restore.`);
-  const point = await context.records.points.get(restoreRequest.restorePointId);
-  return { point, ...planTargets(point, restoreRequest) };
+  const restorable = await getRestorable(context, restoreRequest);
+  return { ...restorable, ...planTargets(restorable.point, restoreRequest) };
 }
 
 /** Why a restore cannot be done; empty when it can. */
 export async function findConflicts(
   context: AppContext,
   point: RestorePoint,
-  request: RestoreRequest,
+  request: RestoreRequest & { readonly retrievalId?: string | undefined },
 ): Promise<readonly string[]> {
   const existing = await findExisting(context, planTargets(point, request));
-  return planRestore(point, request, (id) => existing.has(id)).conflicts;
+  const { conflicts } = planRestore(point, request, (id) => existing.has(id));
+  const { retrievalId } = request;
+  const why = retrievalId === undefined ? undefined : await whyUnreadable(context, retrievalId);
+  return why === undefined ? conflicts : [...conflicts, why];
 }
 
 async function findExisting(
@@ -57,7 +61,7 @@ export const planRestoreOf = defineActivity("plan-restore", async (context, { se
   const { records } = context;
   const { restoreRequest } = await getRunningSession(context, sessionId);
   const targets = await targetsOf(context, sessionId);
-  const { point } = targets;
+  const { point, retrieval } = targets;
   // A repeated run has its job already; what exists now may be its own work.
   if ((await records.jobs.read(sessionId)) === undefined && restoreRequest !== undefined) {
     const conflicts = await findConflicts(context, point, restoreRequest);
@@ -80,6 +84,7 @@ export const planRestoreOf = defineActivity("plan-restore", async (context, { se
       repositoryId: point.repositoryId,
       vmId: point.vmId,
       pointId: point.pointId,
+      ...(retrieval === undefined ? {} : { retrieval }),
       disks: targets.disks.map(({ source, diskId }) => ({
         diskId: source.diskId,
         sizeBytes: sizeOf(point, source.diskId),

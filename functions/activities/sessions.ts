@@ -102,6 +102,11 @@ export async function endSession(
         }
       : undefined,
   );
+  const { retrievalId } = running.value;
+  if (retrievalId !== undefined && end.state === "failed")
+    await records.retrievals.update(retrievalId, (retrieval) =>
+      retrieval.state === "retrieving" ? { ...retrieval, state: "failed" } : undefined,
+    );
   events.sessionClosed({ sessionId, state: end.state, reason: end.reason });
 }
 

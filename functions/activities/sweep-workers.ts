@@ -17,11 +17,14 @@ export const listWorkers = defineActivity("list-workers", async (context) => {
   return { regions: Array.from(byLocation, ([location, workerIds]) => ({ location, workerIds })) };
 });
 
-/** A holder is `<job>#<dispatch>`; a job has its session's id. A session that is over stays so. */
+/**
+ * A holder is `<job>#<dispatch>`; a job has its session's id, with `~<n>` when a session has several.
+ * A session that is over stays so.
+ */
 export const findEndedHolders = defineActivity("find-ended-holders", async (context, input) => {
   const ended: string[] = [];
   for (const holder of input.holders) {
-    const sessionId = holder.replace(/#\d+$/, "");
+    const sessionId = holder.replace(/(~\d+)?#\d+$/, "");
     if (!(await isRunning(context, sessionId))) ended.push(holder);
   }
   return { ended };

@@ -1,4 +1,5 @@
 import type { OrchestrationHandler } from "durable-functions";
+import { archivePoint, archiveRun } from "./archive-points.ts";
 import { awaitJob } from "./await-job.ts";
 import { backupVm } from "./backup-vm.ts";
 import { checkRepository } from "./check-repository.ts";
@@ -7,6 +8,7 @@ import { maintainRepository } from "./maintain-repository.ts";
 import { ORCHESTRATORS, type OrchestratorName } from "./names.ts";
 import { policyLane, policyRun } from "./policy-run.ts";
 import { restoreVm } from "./restore-vm.ts";
+import { retrieveArchive } from "./retrieve-archive.ts";
 import { runWorkerJob } from "./run-worker-job.ts";
 import { sweep } from "./sweep.ts";
 
@@ -21,5 +23,8 @@ export const ORCHESTRATOR_HANDLERS: Readonly<Record<OrchestratorName, Orchestrat
   [ORCHESTRATORS.maintainRepository]: maintainRepository,
   [ORCHESTRATORS.checkRepository]: checkRepository,
   [ORCHESTRATORS.importRepository]: importRepository,
+  [ORCHESTRATORS.archivePoint]: archivePoint,
+  [ORCHESTRATORS.archiveRun]: archiveRun,
+  [ORCHESTRATORS.retrieveArchive]: retrieveArchive,
   [ORCHESTRATORS.sweep]: sweep,
 };

@@ -9,6 +9,9 @@ export const ORCHESTRATORS = {
   maintainRepository: "maintain-repository",
   checkRepository: "check-repository",
   importRepository: "import-repository",
+  archivePoint: "archive-point",
+  archiveRun: "archive-run",
+  retrieveArchive: "retrieve-archive",
   sweep: "sweep",
 } as const;
 export type OrchestratorName = (typeof ORCHESTRATORS)[keyof typeof ORCHESTRATORS];

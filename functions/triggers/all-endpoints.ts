@@ -1,4 +1,5 @@
 import type { Endpoint } from "../http/endpoint.ts";
+import { archiveAndRetrievalEndpoints } from "./archives.http.ts";
 import { policyEndpoints } from "./policies.http.ts";
 import { protectedVmEndpoints } from "./protected-vms.http.ts";
 import { repositoryEndpoints } from "./repositories.http.ts";
@@ -11,6 +12,7 @@ export const ENDPOINTS: readonly Endpoint[] = [
   ...repositoryEndpoints,
   ...repositoryRunEndpoints,
   ...protectedVmEndpoints,
+  ...archiveAndRetrievalEndpoints,
   ...sessionEndpoints,
   ...restoreEndpoints,
 ];

@@ -3,6 +3,7 @@ import { repositorySessionId, slotKey } from "#core/model/session.ts";
 import type { Policy } from "#core/model/policy.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
+import type { ArchiveRunInput } from "../orchestrators/archive-points.ts";
 import type { CheckRepositoryInput } from "../orchestrators/check-repository.ts";
 import type { MaintainRepositoryInput } from "../orchestrators/maintain-repository.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
@@ -72,6 +73,27 @@ export async function startDueHealthChecks(
       settings: config.run,
     };
     await client.startOnce(ORCHESTRATORS.checkRepository, sessionId, input);
+    await records.lastSlots.put(slotId, { slot: slot.toISOString() });
+    events.repositoryRunRequested({ sessionId, repositoryId });
+  }
+}
+
+/** Archives of policies: the newest restore point of each of their VMs. */
+export async function startDueArchives(
+  context: AppContext,
+  client: OrchestrationClient,
+): Promise<void> {
+  const { records, config, events } = context;
+  for await (const { value: policy } of records.policies.list()) {
+    const { policyId, repositoryId, enabled, enabledAt, archive } = policy;
+    if (archive === undefined) continue;
+    const slotId = `archive-${policyId}`;
+    const rule = { enabled, enabledAt, schedule: archive.schedule };
+    const slot = await findDueSlot(context, slotId, rule);
+    if (slot === undefined) continue;
+    const sessionId = `archive-run-${policyId}-${slotKey(slot)}`;
+    const input: ArchiveRunInput = { sessionId, policyId, settings: config.run };
+    await client.startOnce(ORCHESTRATORS.archiveRun, sessionId, input);
     await records.lastSlots.put(slotId, { slot: slot.toISOString() });
     events.repositoryRunRequested({ sessionId, repositoryId });
   }

@@ -2,7 +2,8 @@ import { z } from "zod";
 import { slotKey } from "#core/model/session.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import { findConflicts } from "../activities/restores.ts";
-import type { Endpoint } from "../http/endpoint.ts";
+import { getRestorable, type Restorable } from "../activities/restorable.ts";
+import type { ApiCall, Endpoint } from "../http/endpoint.ts";
 import { notFound, Problem, wrongField } from "../http/problem.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
 import type { RestoreVmInput } from "../orchestrators/restore-vm.ts";
@@ -21,7 +22,9 @@ const keepRequestSchema = z.strictObject({
 });
 
 const restoreRequestSchema = z.strictObject({
-  restorePointId: z.string().min(1).max(256),
+  /** One of both: the restore point, or what was retrieved of an archive. */
+  restorePointId: z.string().min(1).max(256).optional(),
+  retrievalId: z.string().min(1).max(256).optional(),
   /** Name of the VM to make: letters, digits and hyphens. */
   vmName: z
     .string()
@@ -42,6 +45,20 @@ const restoreRequestSchema = z.strictObject({
 
 function summaryOf({ vm, ...point }: RestorePoint): object {
   return { ...point, vmSize: vm.vmSize, location: vm.location };
+}
+
+async function findRestorable(
+  { context }: ApiCall,
+  { restorePointId, retrievalId }: z.infer<typeof restoreRequestSchema>,
+): Promise<Restorable> {
+  if ((restorePointId === undefined) === (retrievalId === undefined))
+    throw wrongField("restorePointId", "say either restorePointId or retrievalId");
+  const { points, retrievals } = context.records;
+  if (restorePointId !== undefined && (await points.read(restorePointId)) === undefined)
+    throw wrongField("restorePointId", `there is no restore point '${restorePointId}'`);
+  if (retrievalId !== undefined && (await retrievals.read(retrievalId)) === undefined)
+    throw wrongField("retrievalId", `there is no retrieval '${retrievalId}'`);
+  return getRestorable(context, { restorePointId: restorePointId ?? "", retrievalId });
 }
 
 export const restoreEndpoints: readonly Endpoint[] = [
@@ -98,15 +115,14 @@ export const restoreEndpoints: readonly Endpoint[] = [
     async handle(call) {
       const { records, clock, randomHex, events, config } = call.context;
       const request = await call.body(restoreRequestSchema);
-      const point = await records.points.read(request.restorePointId);
-      if (point === undefined)
-        throw wrongField("restorePointId", `there is no restore point '${request.restorePointId}'`);
-      const conflicts = await findConflicts(call.context, point.value, request);
+      const { point } = await findRestorable(call, request);
+      const conflicts = await findConflicts(call.context, point, request);
       if (conflicts.length > 0)
         throw new Problem(409, "RestoreConflict", `Nothing was restored: ${conflicts.join("; ")}.`);
       const now = clock();
       const sessionId = `restore-${slotKey(now)}-${randomHex(SESSION_ID_BYTES)}`;
-      const { restorePointId, vmName, resourceGroupId, subnetId } = request;
+      const { vmName, resourceGroupId, subnetId, retrievalId } = request;
+      const restorePointId = point.pointId;
       await records.sessions.insert(sessionId, {
         sessionId,
         type: "restore",
@@ -114,7 +130,7 @@ export const restoreEndpoints: readonly Endpoint[] = [
         trigger: "manual",
         startedAt: now.toISOString(),
         vmName,
-        repositoryId: point.value.repositoryId,
+        repositoryId: point.repositoryId,
         restorePointId,
         jobId: sessionId,
         restoreRequest: {
@@ -122,6 +138,7 @@ export const restoreEndpoints: readonly Endpoint[] = [
           vmName,
           ...(resourceGroupId === undefined ? {} : { resourceGroupId }),
           ...(subnetId === undefined ? {} : { subnetId }),
+          ...(retrievalId === undefined ? {} : { retrievalId }),
         },
       });
       const input: RestoreVmInput = { sessionId, settings: config.run };

@@ -4,7 +4,11 @@ import type { Policy } from "#core/model/policy.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
 import { ORCHESTRATORS } from "../orchestrators/names.ts";
-import { startDueHealthChecks, startDueMaintenance } from "./repository-schedule.ts";
+import {
+  startDueArchives,
+  startDueHealthChecks,
+  startDueMaintenance,
+} from "./repository-schedule.ts";
 import type { PolicyRunInput } from "../orchestrators/policy-run.ts";
 
 /**
@@ -39,6 +43,7 @@ export async function runScheduleTick(
   }
   await startDueMaintenance(context, client);
   await startDueHealthChecks(context, client);
+  await startDueArchives(context, client);
 }
 
 /** The latest slot is kept apart: claims of earlier ones have served. */

@@ -62,7 +62,7 @@ async function detailOf(context: AppContext, session: Session): Promise<object> 
   for await (const { value } of records.sessionLog(session.sessionId).list()) log.push(value);
   const job = session.type === "policy" ? undefined : await records.jobs.read(session.sessionId);
   const children =
-    session.type === "policy"
+    session.targets !== undefined
       ? await listSessions(context, { parentSessionId: session.sessionId })
       : [];
   return {
