@@ -51,7 +51,6 @@ export { openArchivedDisk } from "./archive/archived-disk.ts";
 export type { ArchivedDiskReference } from "./archive/archived-disk.ts";
 export { deleteArchive } from "./archive/delete-archive.ts";
 export { collectArchiveLeftovers } from "./archive/leftovers.ts";
-export { planRetrieval } from "./archive/plan-retrieval.ts";
 export { deleteRetrieval, readRetrieval, startRetrieval } from "./archive/retrievals.ts";
 export { checkRepository } from "./check/check-repository.ts";
 export type { CheckReport, CheckRepositoryOptions } from "./check/check-context.ts";
