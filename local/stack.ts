@@ -4,10 +4,20 @@
  * where the last one ended. Stacks on different directories know nothing of each other. Stopping
  * leaves no process, no open port and no lock.
  */
+import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { fileURLToPath } from "node:url";
+import { enterAppNetwork } from "./stack/app-network.ts";
+import {
+  certificateNames,
+  resourceManagerHost,
+  storageEndpointsOf,
+  tenantHost,
+} from "./stack/azure-names.ts";
+import { PrivateNetwork } from "./stack/private-network.ts";
+import type { StorageEndpoints } from "./storage/storage-backend.ts";
 import { startAppServiceEndpoint } from "./identity/app-service-endpoint.ts";
 import type { IssuedToken } from "./identity/token-service.ts";
 import { apiAudience, appSettings } from "./stack/app-settings.ts";
@@ -30,6 +40,11 @@ export interface StackOptions {
   readonly portBase?: number;
   /** App settings beside or instead of the usual ones. */
   readonly settings?: Readonly<Record<string, string>>;
+  /**
+   * `namespaces`: the app and every worker have a network of their own that ends at private endpoints,
+   * and services their names of Azure (needs root and iproute2). Default: all on the machine's loopback.
+   */
+  readonly network?: "loopback" | "namespaces";
   /** Called when a command asks the stack to stop; the owner then calls `stop`. */
   readonly onStopAsked?: () => void;
 }
@@ -40,6 +55,8 @@ export interface Stack extends AsyncDisposable {
   readonly secrets: StackSecrets;
   readonly deployment: Deployment;
   readonly cloud: Cloud;
+  /** With `namespaces` only. */
+  readonly privateNetwork: PrivateNetwork | undefined;
   readonly estate: Estate;
   /** The host with the app: tests kill and start it. */
   readonly functions: FunctionsProcess;
@@ -60,19 +77,31 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   await using parts = new AsyncDisposableStack();
   parts.defer(await acquireStateLock(stateDirectory));
   const ports = await choosePorts(stateDirectory, options.portBase);
-  const tls = await ensureServerTls({ directory: join(stateDirectory, "tls") });
+  const isPrivate = options.network === "namespaces";
+  const tls = await ensureServerTls({
+    directory: join(stateDirectory, "tls"),
+    ...(isPrivate ? { names: certificateNames } : {}),
+  });
   parts.defer(trust(tls));
   const secrets = await ensureSecrets(stateDirectory);
-  const cloud = parts.use(await startCloud({ stateDirectory, logDirectory, ports, tls }));
+  const privateNetwork = isPrivate
+    ? parts.use(await PrivateNetwork.open({ prefix: prefixOf(stateDirectory), ports }))
+    : undefined;
+  const cloud = parts.use(
+    await startCloud({ stateDirectory, logDirectory, ports, tls, privateNetwork }),
+  );
   const deployment = await deploy(cloud.arm);
-  const functions = await startApp({ ...options, cloud, deployment, ports, secrets, tls }, parts);
+  const functions = await startApp(
+    { ...options, cloud, deployment, ports, secrets, tls, privateNetwork },
+    parts,
+  );
   const { arm, disks, offerFile } = cloud;
   const estate = new Estate({ arm, deployment, disks, offerFile });
   const addresses: StackAddresses = {
     api: `http://127.0.0.1:${ports.api}/api/v1`,
     resourceManager: cloud.resourceManager.endpoint,
     issuer: cloud.tenant.issuer,
-    blob: cloud.storage.endpoints(deployment.repositoryAccountName).blob,
+    blob: endpointsOf(cloud, isPrivate, deployment.repositoryAccountName).blob,
   };
   const stack: Omit<Stack, "stop" | typeof Symbol.asyncDispose> = {
     stateDirectory,
@@ -80,6 +109,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     secrets,
     deployment,
     cloud,
+    privateNetwork,
     estate,
     functions,
     status: () => ({
@@ -112,10 +142,21 @@ interface AppParts extends StackOptions {
   readonly ports: StackPorts;
   readonly secrets: StackSecrets;
   readonly tls: ServerTls;
+  readonly privateNetwork: PrivateNetwork | undefined;
+}
+
+/** A name for the machine's network namespaces that no other state directory has. */
+function prefixOf(stateDirectory: string): string {
+  return `hf${createHash("sha256").update(stateDirectory).digest("hex").slice(0, 6)}`;
+}
+
+function endpointsOf(cloud: Cloud, isPrivate: boolean, account: string): StorageEndpoints {
+  return isPrivate ? storageEndpointsOf(account) : cloud.storage.endpoints(account);
 }
 
 async function startApp(app: AppParts, parts: AsyncDisposableStack): Promise<FunctionsProcess> {
-  const { cloud, deployment, ports, secrets, tls } = app;
+  const { cloud, deployment, ports, secrets, tls, privateNetwork } = app;
+  const isPrivate = privateNetwork !== undefined;
   const identity = parts.use(
     await startAppServiceEndpoint({
       host: "127.0.0.1",
@@ -127,17 +168,26 @@ async function startApp(app: AppParts, parts: AsyncDisposableStack): Promise<Fun
   function isControlPlane({ clientId }: { clientId: string }): boolean {
     return clientId === deployment.controlPlaneIdentity.clientId;
   }
-  const hostStorageConnectionString = cloud.storage.connectionString(deployment.controlAccountName);
+  const controlAccount = endpointsOf(cloud, isPrivate, deployment.controlAccountName);
+  const hostStorageConnectionString = cloud.storage.connectionString(
+    deployment.controlAccountName,
+    controlAccount,
+  );
+  const appNetwork = isPrivate
+    ? parts.use(await enterAppNetwork(privateNetwork, deployment, ports))
+    : undefined;
   const settings = appSettings({
     deployment,
     secrets,
-    controlAccount: cloud.storage.endpoints(deployment.controlAccountName),
+    controlAccount,
     hostStorageConnectionString,
-    resourceManagerUrl: cloud.resourceManager.endpoint,
+    resourceManagerUrl: isPrivate
+      ? `https://${resourceManagerHost}`
+      : cloud.resourceManager.endpoint,
     identityEndpoint: identity.identityEndpoint,
     identityHeader: identity.identityHeader,
     apiIssuer: cloud.tenant.issuer,
-    apiKeySetUrl: `${cloud.tenant.origin}/${cloud.tokens.tenantId}/discovery/v2.0/keys`,
+    apiKeySetUrl: `${isPrivate ? `https://${tenantHost}` : cloud.tenant.origin}/${cloud.tokens.tenantId}/discovery/v2.0/keys`,
     authorityFile: tls.caPath,
   });
   const functions = new FunctionsProcess({
@@ -145,6 +195,7 @@ async function startApp(app: AppParts, parts: AsyncDisposableStack): Promise<Fun
     port: ports.api,
     settings: { ...settings, ...app.settings },
     logFile: join(app.stateDirectory, "logs", "functions.log"),
+    commandPrefix: appNetwork?.commandPrefix,
   });
   parts.defer(() => functions.kill("SIGTERM"));
   await functions.start();

@@ -12,8 +12,8 @@ const methods: readonly string[] = ["GET", "PUT", "PATCH", "POST", "DELETE"] sat
 
 export interface HttpFrontOptions extends ListenOptions {
   handle(request: ArmRequest): Promise<ArmResponse>;
-  /** Called before an answer to a write leaves: what it promises must be on the disk. */
-  beforeAnswer(): void;
+  /** Awaited before an answer leaves: what it promises must be in force and, for a write, on the disk. */
+  beforeAnswer(isWrite: boolean): Promise<void>;
 }
 
 /** Serves Resource Manager requests over HTTPS. */
@@ -40,7 +40,7 @@ async function respond(
     if (!(error instanceof ArmError)) throw error;
     answer = { status: error.status, body: { error: error.toJson() } };
   }
-  if (message.method !== "GET") options.beforeAnswer();
+  await options.beforeAnswer(message.method !== "GET");
   const requestId = randomUUID();
   const given = message.headers["x-ms-correlation-request-id"];
   const text = answer.body === undefined ? "" : JSON.stringify(answer.body);

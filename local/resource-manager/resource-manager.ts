@@ -15,6 +15,7 @@ import { AccessCheck, assignmentType, findRole } from "./authorization/access-ch
 import { principalTypeOf, storeAssignment } from "./authorization/requests.ts";
 import { builtInRoles } from "./authorization/role-definitions.ts";
 import { groupIdOf, typeOfResource, type Core, type Subscription } from "./core.ts";
+import { Enforcement } from "./enforcement.ts";
 import { FrontDoor } from "./front-door.ts";
 import { startHttpFront } from "./http-front.ts";
 import type { JsonValue } from "./json.ts";
@@ -53,6 +54,11 @@ export interface ResourceManagerOptions {
   readonly timing?: Partial<OperationTiming>;
   readonly pageSize?: number;
   readonly generalLimits?: GeneralLimits;
+  /**
+   * Awaited after changes of the table, before the next answer leaves: who reads that a resource is
+   * there must find it in force in the data planes.
+   */
+  readonly enforce?: (context: ProviderContext) => Promise<void>;
   readonly hiddenFromLists?: (resource: Resource) => boolean;
   readonly now?: () => Date;
 }
@@ -95,7 +101,10 @@ export async function startResourceManager(
   const listener = await startHttpFront({
     ...options.listen,
     handle: (request) => door.handle(request),
-    beforeAnswer: () => file.flush(),
+    beforeAnswer: async (isWrite) => {
+      if (isWrite) file.flush();
+      await core.enforcement.settled();
+    },
   });
   return {
     endpoint: listener.origin,
@@ -110,7 +119,10 @@ export async function startResourceManager(
   };
 }
 
-type RunningCore = Core & { readonly file: StateFile };
+type RunningCore = Core & {
+  readonly file: StateFile;
+  readonly enforcement: Enforcement;
+};
 
 function buildCore(options: ResourceManagerOptions): RunningCore {
   const now = options.now ?? (() => new Date());
@@ -121,8 +133,12 @@ function buildCore(options: ResourceManagerOptions): RunningCore {
       operations: operations.toJson(),
     }),
   );
+  const enforcement = new Enforcement(async () => options.enforce?.(context));
   const resources = new ResourceTable({
-    changed: () => file.changed(),
+    changed: () => {
+      enforcement.noteChange();
+      file.changed();
+    },
     deleted: (resource) => removeSystemPrincipal(options.principals, resource),
   });
   const operations: Operations = new Operations({
@@ -144,6 +160,7 @@ function buildCore(options: ResourceManagerOptions): RunningCore {
   };
   const core: RunningCore = {
     file,
+    enforcement,
     resources,
     operations,
     context,

@@ -2,10 +2,9 @@
  * The simulated Azure of one stack, without the product: storage, disks, identity, Resource Manager
  * and the hosts of virtual machines, started in the order in which they need each other.
  */
-import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { startDiskDataPlane, type DiskDataPlane } from "#local/disks/data-plane.ts";
-import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-service.ts";
+import type { DiskDataPlane } from "#local/disks/data-plane.ts";
+import type { LocalDiskService } from "#local/disks/local-disk-service.ts";
 import { startInstanceMetadataEndpoint } from "#local/identity/instance-metadata-endpoint.ts";
 import { startOpenIdServer, type OpenIdServer } from "#local/identity/openid-server.ts";
 import { PrincipalRegistry } from "#local/identity/principal-registry.ts";
@@ -20,11 +19,15 @@ import {
   startResourceManager,
   type ResourceManager,
 } from "#local/resource-manager/resource-manager.ts";
-import { AzuriteBackend } from "#local/storage/azurite-backend.ts";
+import type { AzuriteBackend } from "#local/storage/azurite-backend.ts";
 import type { ServerTls } from "#local/tls/authority.ts";
-import { openVmHost, type VmHost } from "#local/vm-host/vm-host.ts";
+import { openVmHost, type GuestNetworks, type VmHost } from "#local/vm-host/vm-host.ts";
 import { ArmClient } from "./arm-client.ts";
+import { storageEndpointsOf } from "./azure-names.ts";
+import { startDataPlanes } from "./data-planes.ts";
 import { subscriptionId } from "./deployment.ts";
+import { EndpointOrigins } from "./network-origins.ts";
+import type { PrivateNetwork } from "./private-network.ts";
 import type { StackPorts } from "./ports.ts";
 
 export interface CloudOptions {
@@ -32,6 +35,8 @@ export interface CloudOptions {
   readonly logDirectory: string;
   readonly ports: StackPorts;
   readonly tls: ServerTls;
+  /** With it, guests run in networks of their own and services have their names of Azure. */
+  readonly privateNetwork?: PrivateNetwork | undefined;
 }
 
 export interface Cloud extends AsyncDisposable {
@@ -56,29 +61,11 @@ const host = "127.0.0.1";
 
 export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { stateDirectory, ports, tls } = options;
+  const { privateNetwork } = options;
+  const origins = privateNetwork?.origins ?? new EndpointOrigins();
   await using parts = new AsyncDisposableStack();
-  const storage = await AzuriteBackend.start({
-    stateDirectory: join(stateDirectory, "storage"),
-    logFile: join(options.logDirectory, "storage.log"),
-    ports,
-    tls: { certificateFile: tls.certificatePath, keyFile: tls.keyPath },
-  });
-  parts.defer(() => storage.stop());
-
-  const disks = await openDiskService({
-    stateDirectory: join(stateDirectory, "disks"),
-    now: () => new Date(),
-    random: (byteCount) => randomBytes(byteCount),
-  });
-  parts.defer(() => disks.close());
-  const dataPlane = await startDiskDataPlane({
-    service: disks,
-    key: tls.key,
-    cert: tls.certificate,
-    host,
-    port: ports.disks,
-  });
-  parts.defer(() => dataPlane.close());
+  const data = parts.use(await startDataPlanes({ ...options, host, origins }));
+  const { storage, disks, dataPlane } = data;
 
   const tokens = await openTokenService({ path: join(stateDirectory, "tenant.json") });
   const principals = parts.use(new PrincipalRegistry(join(stateDirectory, "principals.json")));
@@ -88,10 +75,12 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const vmHost = await openVmHost({
     stateDirectory: join(stateDirectory, "machines"),
     trustedCertificatesFile: tls.caPath,
+    ...(privateNetwork === undefined ? {} : { networks: guestNetworks(privateNetwork) }),
   });
   const compute = createComputeProvider({
     disks,
     host: vmHost,
+    ...(privateNetwork === undefined ? {} : { exportOrigin: exportOriginOf }),
     openMetadata: (vm, port) => startInstanceMetadataEndpoint({ tokens, vm, host, port }),
   });
   const resourceManager = parts.use(
@@ -104,9 +93,17 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       providers: [
         compute,
         networkProvider,
-        storageProvider({ backend: storage, entities: dataPlaneEntities(storage) }),
+        storageProvider({
+          backend: storage,
+          entities: dataPlaneEntities(storage),
+          ...(privateNetwork === undefined ? {} : { endpointsOf: storageEndpointsOf }),
+        }),
         managedIdentityProvider,
       ],
+      enforce: async (context) => {
+        await data.enforce(context.resources);
+        await privateNetwork?.follow(context);
+      },
     }),
   );
   const running = parts.move();
@@ -124,6 +121,22 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     offerFile: (uri) => compute.offerFile(uri),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+function guestNetworks(network: PrivateNetwork): GuestNetworks {
+  return {
+    enter: (vmId, metadataEndpoint) =>
+      network.enterVm(
+        vmId,
+        metadataEndpoint === undefined ? undefined : Number(new URL(metadataEndpoint).port),
+      ),
+    leave: (vmId) => network.leave(vmId),
+  };
+}
+
+/** What has no disk access is exported from a host that everybody reaches. */
+function exportOriginOf(diskAccessHost: string | undefined): string {
+  return `https://${diskAccessHost ?? "md-public.z1.blob.storage.azure.net"}`;
 }
 
 function ensureOperator(principals: PrincipalRegistry): Principal {

@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import type { ArmClient } from "./arm-client.ts";
+import { deployControlNetwork, type ControlNetwork } from "./control-network.ts";
 
 export const subscriptionId = "7c1f0f56-4a0e-4d5f-8f0b-2c9a6d3e1b47";
 const homeLocation = "westeurope";
@@ -51,6 +52,7 @@ export interface Deployment {
   readonly workerIdentity: Identity;
   readonly controlAccountName: string;
   readonly repositoryAccountName: string;
+  readonly controlNetwork: ControlNetwork;
 }
 
 export interface Identity {
@@ -77,8 +79,13 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
   }
   const controlPlaneIdentity = await deployIdentity(arm, "holdfast-control-plane");
   const workerIdentity = await deployIdentity(arm, "holdfast-worker");
-  const controlAccountId = await deployStorageAccount(arm, controlAccountName);
-  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName);
+  const controlAccountId = await deployStorageAccount(arm, controlAccountName, "Disabled");
+  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName, "Enabled");
+  const controlNetwork = await deployControlNetwork(arm, {
+    resourceGroupId: groupId(groupNames.control),
+    location: homeLocation,
+    accountId: controlAccountId,
+  });
   const eventQueueId = `${controlAccountId}/queueServices/default/queues/${eventQueueName}`;
   await put(arm, eventQueueId, apiVersions.storageAccounts, { properties: {} });
   await assignControlPlaneRoles(arm, controlPlaneIdentity.principalId, {
@@ -98,6 +105,7 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
     workerIdentity,
     controlAccountName,
     repositoryAccountName,
+    controlNetwork,
   };
 }
 
@@ -165,13 +173,17 @@ async function deployIdentity(arm: ArmClient, name: string): Promise<Identity> {
   return { resourceId: id, clientId: properties.clientId, principalId: properties.principalId };
 }
 
-async function deployStorageAccount(arm: ArmClient, name: string): Promise<string> {
+async function deployStorageAccount(
+  arm: ArmClient,
+  name: string,
+  publicNetworkAccess: "Enabled" | "Disabled",
+): Promise<string> {
   const id = `${groupId(groupNames.control)}/providers/Microsoft.Storage/storageAccounts/${name}`;
   await put(arm, id, apiVersions.storageAccounts, {
     location: homeLocation,
     kind: "StorageV2",
     sku: { name: "Standard_LRS" },
-    properties: { minimumTlsVersion: "TLS1_2", allowBlobPublicAccess: false },
+    properties: { minimumTlsVersion: "TLS1_2", allowBlobPublicAccess: false, publicNetworkAccess },
   });
   return id;
 }

@@ -9,6 +9,8 @@ export interface FunctionsProcessOptions {
   /** The app's settings: its whole environment beside PATH. */
   readonly settings: Readonly<Record<string, string>>;
   readonly logFile: string;
+  /** Words before the command line, for an app in a network of its own. */
+  readonly commandPrefix?: readonly string[] | undefined;
 }
 
 const program = fileURLToPath(new URL("../functions-host/main.ts", import.meta.url));
@@ -62,19 +64,17 @@ export class FunctionsProcess {
   }
 
   async #spawn(): Promise<void> {
-    const { appDirectory, port, settings, logFile } = this.#options;
+    const { appDirectory, port, settings, logFile, commandPrefix = [] } = this.#options;
     const log = await open(logFile, "a");
     try {
-      const child = spawn(
-        process.execPath,
-        ["--import", preload, program, "--app", appDirectory, "--port", String(port)],
-        {
-          stdio: ["ignore", log.fd, log.fd, "ipc"],
-          // Its own group: Ctrl-C reaches the stack only, which then stops its parts in order.
-          detached: true,
-          env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1", ...settings },
-        },
-      );
+      const node = [process.execPath, "--import", preload, program];
+      const [command = "", ...words] = [...commandPrefix, ...node];
+      const child = spawn(command, [...words, "--app", appDirectory, "--port", String(port)], {
+        stdio: ["ignore", log.fd, log.fd, "ipc"],
+        // Its own group: Ctrl-C reaches the stack only, which then stops its parts in order.
+        detached: true,
+        env: { PATH: process.env["PATH"] ?? "", NODE_NO_WARNINGS: "1", ...settings },
+      });
       this.#child = child;
       child.once("exit", () => this.#onExit());
     } finally {

@@ -6,8 +6,15 @@
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { deleteAccountData } from "./account-data.ts";
-import { accountsSchema, type Account, type AzuriteSettings } from "./azurite-messages.ts";
+import {
+  accountsSchema,
+  openNetwork,
+  type Account,
+  type AzuriteSettings,
+  type NetworkSettings,
+} from "./azurite-messages.ts";
 import { AzuriteProcess, type AzuriteOptions } from "./azurite-process.ts";
 import type { ProtectionChange, StorageBackend, StorageEndpoints } from "./storage-backend.ts";
 
@@ -28,6 +35,7 @@ export class AzuriteBackend implements StorageBackend {
   readonly #azurite: AzuriteProcess;
   readonly #accounts: Map<string, Account>;
   #clockAheadMs = 0;
+  #network: NetworkSettings = openNetwork;
   #change: Promise<void> = Promise.resolve();
 
   private constructor(options: AzuriteBackendOptions, azurite: AzuriteProcess, known: Account[]) {
@@ -44,7 +52,7 @@ export class AzuriteBackend implements StorageBackend {
       logFile: options.logFile,
       ports: options.ports,
       tls: options.tls,
-      settings: { accounts, clockAheadMs: 0, rehydrationSeconds },
+      settings: { accounts, clockAheadMs: 0, rehydrationSeconds, network: openNetwork },
     });
     return new AzuriteBackend(options, azurite, accounts);
   }
@@ -103,6 +111,15 @@ export class AzuriteBackend implements StorageBackend {
     });
   }
 
+  /** Which ways lead to which account from now on. */
+  async setNetwork(network: NetworkSettings): Promise<void> {
+    await this.#serially(async () => {
+      if (isDeepStrictEqual(network, this.#network)) return;
+      this.#network = network;
+      await this.#azurite.setSettings(this.#settings());
+    });
+  }
+
   /** The next `requestCount` requests to the account's blobs are answered 503 `ServerBusy`. */
   async makeBusy(name: string, requestCount: number): Promise<void> {
     await this.#azurite.makeBusy(name, requestCount);
@@ -119,8 +136,8 @@ export class AzuriteBackend implements StorageBackend {
   }
 
   /** As the Functions host's own storage setting takes it. */
-  connectionString(name: string): string {
-    const { blob, queue, table } = this.endpoints(name);
+  connectionString(name: string, endpoints: StorageEndpoints = this.endpoints(name)): string {
+    const { blob, queue, table } = endpoints;
     const key = this.#accounts.get(name)?.key;
     return (
       `DefaultEndpointsProtocol=https;AccountName=${name};AccountKey=${key};` +
@@ -141,7 +158,8 @@ export class AzuriteBackend implements StorageBackend {
 
   #settings(): AzuriteSettings {
     const accounts = [...this.#accounts.values()];
-    return { accounts, clockAheadMs: this.#clockAheadMs, rehydrationSeconds };
+    const network = this.#network;
+    return { accounts, clockAheadMs: this.#clockAheadMs, rehydrationSeconds, network };
   }
 
   #serially<Result>(work: () => Promise<Result>): Promise<Result> {

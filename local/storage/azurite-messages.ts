@@ -17,7 +17,27 @@ const accountSchema = z.object({
 export const accountsSchema = z.array(accountSchema);
 export type Account = z.infer<typeof accountSchema>;
 
+/** Ways to accounts; an account that is not named here is open to all. */
+const networkSchema = z.object({
+  accounts: z.array(
+    z.object({
+      name: z.string(),
+      publicAccess: z.boolean(),
+      sharedKeys: z.boolean(),
+      /** Services with an approved private endpoint. */
+      endpointServices: z.array(z.string()),
+    }),
+  ),
+  /** Loopback address that requests through an endpoint come from, and where it leads. */
+  endpoints: z.array(z.object({ address: z.string(), account: z.string(), service: z.string() })),
+  internetAddress: z.string(),
+});
+export type NetworkSettings = z.infer<typeof networkSchema>;
+
+export const openNetwork: NetworkSettings = { accounts: [], endpoints: [], internetAddress: "" };
+
 export const azuriteSettingsSchema = z.object({
+  network: networkSchema,
   accounts: accountsSchema,
   /** How far the local Azure's clock is ahead of the machine's. */
   clockAheadMs: z.number().int(),

@@ -10,15 +10,15 @@
 import { createRequire } from "node:module";
 import {
   azuriteOrderSchema,
+  openNetwork,
   type Account,
   type AzuriteReport,
   type AzuriteSettings,
 } from "./azurite-messages.ts";
 import type { BlobHandler, MetadataStore } from "./front/azurite-types.ts";
 import { installFront } from "./front/blob-front.ts";
+import { gateOf, type StorageService } from "./front/network-gate.ts";
 import { RequestGate } from "./front/request-gate.ts";
-
-const serviceCount = 3;
 
 interface AccountKeys {
   readonly name: string;
@@ -40,14 +40,21 @@ const serverBase: AzuriteClass<
 
 const metadataStore: AzuriteClass<MetadataStore> = require("azurite/dist/src/blob/persistence/LokiBlobMetadataStore.js");
 const blobHandler: AzuriteClass<BlobHandler> = require("azurite/dist/src/blob/handlers/BlobHandler.js");
-const listenerFactory: AzuriteClass<{
+type ListenerFactory = AzuriteClass<{
   createRequestListener: (this: unknown) => Parameters<RequestGate["before"]>[0];
-}> = require("azurite/dist/src/blob/BlobRequestListenerFactory.js");
+}>;
+const listenerFactories: Record<StorageService, ListenerFactory> = {
+  blob: require("azurite/dist/src/blob/BlobRequestListenerFactory.js"),
+  queue: require("azurite/dist/src/queue/QueueRequestListenerFactory.js"),
+  table: require("azurite/dist/src/table/TableRequestListenerFactory.js"),
+};
+const services = ["blob", "queue", "table"] as const;
 
 const gate = new RequestGate();
 const unprotected = { versioning: false, immutableStorage: false, immutableContainers: [] };
 let accounts: ReadonlyMap<string, Account & AccountKeys> = new Map();
 let settings: Omit<AzuriteSettings, "accounts"> = {
+  network: openNetwork,
   clockAheadMs: 0,
   rehydrationSeconds: { standard: 0, high: 0 },
 };
@@ -77,7 +84,7 @@ function thenAfterAll(method: (this: unknown) => Promise<void>, action: () => vo
   return async function callAndCount(this: unknown): Promise<void> {
     await method.call(this);
     doneCount++;
-    if (doneCount === serviceCount) action();
+    if (doneCount === services.length) action();
   };
 }
 
@@ -86,11 +93,15 @@ const { prototype } = serverBase.default;
 prototype.start = thenAfterAll(prototype.start, () => report({ kind: "ready" }));
 // All is saved then; a client's open connection must not keep the process.
 prototype.close = thenAfterAll(prototype.close, () => setImmediate(() => process.exit(0)));
-const { prototype: listeners } = listenerFactory.default;
-const { createRequestListener } = listeners;
-listeners.createRequestListener = function createGatedListener() {
-  return gate.before(createRequestListener.call(this));
-};
+for (const service of services) {
+  const { prototype: listeners } = listenerFactories[service].default;
+  const { createRequestListener } = listeners;
+  const byNetwork = gateOf(service, () => settings.network);
+  listeners.createRequestListener = function createGatedListener() {
+    const listener = createRequestListener.call(this);
+    return byNetwork(service === "blob" ? gate.before(listener) : listener);
+  };
+}
 installFront(
   {
     protectionOf: (account) => accounts.get(account)?.protection ?? unprotected,

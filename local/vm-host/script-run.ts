@@ -53,6 +53,8 @@ export interface ScriptStart {
   readonly environment: Readonly<Record<string, string>>;
   /** Zero or absent: no limit. */
   readonly timeoutSeconds?: number | undefined;
+  /** Words before the shell's command line. */
+  readonly commandPrefix: readonly string[];
 }
 
 /** `maxTailLen` of the Run Command agent; the action run command has the same limit. */
@@ -85,7 +87,9 @@ export async function startScript(start: ScriptStart): Promise<ScriptRun> {
   const stdout = await open(join(folder, "stdout"), "w", 0o600);
   const stderr = await open(join(folder, "stderr"), "w", 0o600);
   try {
-    const child = spawn("/bin/bash", ["-c", commandLine(folder, scriptFile, positional.join(""))], {
+    const shell = ["/bin/bash", "-c", commandLine(folder, scriptFile, positional.join(""))];
+    const [program = "", ...words] = [...start.commandPrefix, ...shell];
+    const child = spawn(program, words, {
       cwd: folder,
       env: {
         ...start.environment,

@@ -34,6 +34,15 @@ export interface VmHostOptions {
   readonly trustedCertificatesFile: string;
   /** Default: 2 s. */
   readonly terminationGraceMs?: number;
+  /** Networks of guests; without them guests share the machine's. */
+  readonly networks?: GuestNetworks;
+}
+
+export interface GuestNetworks {
+  /** Words before a command line that run it in the guest's network. Safe to repeat. */
+  enter(vmId: string, metadataEndpoint: string | undefined): Promise<readonly string[]>;
+  /** The guest's network may go: nothing runs in it any more. Safe to repeat. */
+  leave(vmId: string): Promise<void>;
 }
 
 export interface RunScriptRequest {
@@ -89,7 +98,10 @@ export class VmHost {
   async #startScript(request: RunScriptRequest): Promise<ScriptRun> {
     if (this.#removed.has(request.vmId)) throw new Error(`The guest ${request.vmId} is gone.`);
     const directory = await this.create(request.vmId);
+    const { networks } = this.#options;
+    const commandPrefix = await networks?.enter(request.vmId, request.metadataEndpoint);
     const run = await startScript({
+      commandPrefix: commandPrefix ?? [],
       folder: join(directory.runs, safeName(request.runId)),
       script: request.script,
       parameters: request.parameters ?? [],
@@ -99,7 +111,8 @@ export class VmHost {
         marker: this.#markerOf(request.vmId),
         directory,
         trustedCertificatesFile: this.#options.trustedCertificatesFile,
-        metadataEndpoint: request.metadataEndpoint,
+        // In a network of its own the guest finds the metadata service where it is in Azure.
+        metadataEndpoint: networks === undefined ? request.metadataEndpoint : undefined,
       }),
     });
     this.#watch(request.vmId, run);
@@ -151,6 +164,7 @@ export class VmHost {
       await this.#end(vmId, this.#graceMs());
       // A run notes its end in the guest's directory: removed before, that directory would not be empty.
       await Promise.allSettled(runs.map((run) => run.finished));
+      await this.#options.networks?.leave(vmId);
       await rm(this.directoryOf(vmId).path, { recursive: true, force: true });
     });
   }

@@ -19,6 +19,11 @@ export interface ComputeOptions {
    * After a restart of the simulator it is asked for the port that the VM knows.
    */
   openMetadata(vm: InstanceMetadata, port: number): Promise<Listener>;
+  /**
+   * Origin of the SAS of what has a disk access with this host name (undefined: has none). Default:
+   * that of the data plane itself.
+   */
+  readonly exportOrigin?: (diskAccessHost: string | undefined) => string;
   /** Default: 100 regular and 100 Spot cores in each region. */
   readonly coreQuota?: (location: string) => CoreQuota;
   /** Guests keep running when the provider stops (they are adopted at the next start). Default false. */

@@ -6,6 +6,7 @@ import type { ActionHandler, ActionRequest, WorkContext, WorkRunner } from "../p
 import { idKey, sameId } from "../resource-id.ts";
 import { parseBody } from "./body-schema.ts";
 import type { ComputeServices } from "./compute-services.ts";
+import { exportHostOf } from "./disk-accesses.ts";
 import { callDisks } from "./disk-errors.ts";
 import { powerStateOf } from "./vm-state.ts";
 
@@ -73,7 +74,7 @@ async function grant(
   const ownerId = resource === undefined ? undefined : stringAt(resource.body, "managedBy");
   const owner = ownerId === undefined ? undefined : context.resources.get(ownerId);
   const isRunning = owner !== undefined && powerStateOf(owner) !== "deallocated";
-  return callDisks(() =>
+  const { accessSas } = await callDisks(() =>
     services.disks.grantAccess({
       kind,
       id: idKey(context.id),
@@ -82,6 +83,11 @@ async function grant(
       ...(isRunning ? { attachedToRunningVmId: owner.id } : {}),
     }),
   );
+  if (services.exportOrigin === undefined) return { accessSas };
+  const diskAccess = context.resources.get(diskAccessOf(resource?.body ?? {}));
+  const origin = services.exportOrigin(exportHostOf(diskAccess));
+  const { pathname, search } = new URL(accessSas);
+  return { accessSas: `${origin}${pathname}${search}` };
 }
 
 function checkPolicy(services: ComputeServices, request: ActionRequest, access: string): void {

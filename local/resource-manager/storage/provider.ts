@@ -2,7 +2,7 @@
  * Microsoft.Storage: an *account* is made in the backend (`#local/storage`), its name is unique in
  * the whole cloud, and its endpoints are those where the backend serves its data.
  */
-import type { StorageBackend } from "../../storage/storage-backend.ts";
+import type { StorageBackend, StorageEndpoints } from "../../storage/storage-backend.ts";
 import type { ResourceProvider } from "../provider.ts";
 import { accountServices, type StorageEntities } from "./account-services.ts";
 import { accountType, storageAccounts } from "./storage-accounts.ts";
@@ -11,12 +11,18 @@ export interface StorageProviderOptions {
   readonly backend: StorageBackend;
   /** Makes containers, queues and tables that are created through Resource Manager. */
   readonly entities: StorageEntities;
+  /** What accounts show as their endpoints. Default: the backend's. */
+  readonly endpointsOf?: (account: string) => StorageEndpoints;
 }
 
-export function storageProvider({ backend, entities }: StorageProviderOptions): ResourceProvider {
+export function storageProvider({
+  backend,
+  entities,
+  endpointsOf = (account) => backend.endpoints(account),
+}: StorageProviderOptions): ResourceProvider {
   return {
     namespace: "Microsoft.Storage",
-    types: [storageAccounts(backend), ...accountServices(entities, backend)],
+    types: [storageAccounts(backend, endpointsOf), ...accountServices(entities, backend)],
     // Accounts that exist must be served again before anyone asks for their endpoints.
     start: async ({ resources }) => {
       for (const account of resources.list(accountType))

@@ -10,7 +10,7 @@ import type {
   WriteOutcome,
 } from "../provider.ts";
 import { idKey, sameId } from "../resource-id.ts";
-import type { StorageBackend } from "../../storage/storage-backend.ts";
+import type { StorageBackend, StorageEndpoints } from "../../storage/storage-backend.ts";
 import {
   checkAccountName,
   checkImmutableStorageKept,
@@ -44,7 +44,10 @@ const bucketSizes = {
 };
 
 /** Accounts whose data the backend keeps. */
-export function storageAccounts(backend: StorageBackend): ResourceType {
+export function storageAccounts(
+  backend: StorageBackend,
+  endpointsOf: (account: string) => StorageEndpoints,
+): ResourceType {
   return {
     type: "storageAccounts",
     apiVersions: storageVersions,
@@ -68,7 +71,7 @@ export function storageAccounts(backend: StorageBackend): ResourceType {
       await backend.deleteAccount(existing.name);
       return { kind: "deleted" };
     },
-    show: (resource) => showAccount(resource, backend),
+    show: (resource) => showAccount(resource, endpointsOf),
     actions: {
       listKeys: { exclusive: false, handle: ({ existing }) => listKeys(existing) },
       regenerateKey: {
@@ -174,11 +177,14 @@ function refuseIfImmutable(account: Resource, resources: ResourceStore): void {
   );
 }
 
-function showAccount(account: Resource, backend: StorageBackend): JsonObject {
+function showAccount(
+  account: Resource,
+  endpointsOf: (account: string) => StorageEndpoints,
+): JsonObject {
   const created = stringAt(account.internal, "key") !== undefined;
   if (!created) return account.body;
   const properties = objectAt(account.body, "properties");
-  const primaryEndpoints = { ...backend.endpoints(account.name) };
+  const primaryEndpoints = { ...endpointsOf(account.name) };
   return { ...account.body, properties: { ...properties, primaryEndpoints } };
 }
 

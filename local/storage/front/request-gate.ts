@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { accountOf } from "./network-gate.ts";
 
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -14,7 +15,7 @@ export class RequestGate {
 
   before(listener: Listener): Listener {
     return (request, response) => {
-      const account = /^\/([^/?]+)/.exec(request.url ?? "")?.[1] ?? "";
+      const account = accountOf(request);
       const left = this.#busy.get(account) ?? 0;
       if (left === 0) {
         listener(request, response);
