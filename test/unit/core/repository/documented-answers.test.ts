@@ -32,10 +32,11 @@ async function listed(repository: Repository): Promise<string[]> {
 async function restored({ repository }: Scene, ...pointIds: string[]): Promise<string[]> {
   const answers: string[] = [];
   for (const pointId of pointIds) {
-    const work = readVmPoint(repository, "vm-1", pointId, signal).then(async ({ disks }) => {
+    const work = async (): Promise<void> => {
+      const { disks } = await readVmPoint(repository, "vm-1", pointId, signal);
       for (const { diskPoint } of disks) await restore(repository, diskPoint);
-    });
-    const answer = await failureOf(work);
+    };
+    const answer = await failureOf(work());
     answers.push(answer === "no failure" ? "whole" : answer);
   }
   return answers;

@@ -1,0 +1,274 @@
+/**
+ * Random bytes, valid bytes with edits, and hostile lengths into every decoder of the repository: a
+ * value or a clear error, never another exception, and never an allocation beyond the limits of
+ * `format/layout.ts` and of the input itself.
+ */
+import * as fc from "fast-check";
+import { expect, it } from "vitest";
+import { HoldfastError } from "#core/lib/errors.ts";
+import { decodeFrames } from "#core/repository/index.ts";
+import { archiveSchema, retrievalSchema } from "#core/repository/archive/archive-manifests.ts";
+import { compress, decompress } from "#core/repository/codec/zstd.ts";
+import {
+  decodeDescriptor,
+  encodeDescriptor,
+  newDescriptor,
+} from "#core/repository/format/descriptor.ts";
+import { openEnvelope, sealEnvelope } from "#core/repository/format/envelope.ts";
+import { decodeKeySlot } from "#core/repository/format/key-slot.ts";
+import { unwrapDataKey } from "#core/repository/format/keys.ts";
+import {
+  MAX_BLOCK_BYTES,
+  MAX_FOOTER_BYTES,
+  MAX_LEAF_BYTES,
+  MAX_MANIFEST_BYTES,
+} from "#core/repository/format/layout.ts";
+import { decodeLeaf, encodeLeaf } from "#core/repository/format/leaf.ts";
+import {
+  attemptSchema,
+  diskPointSchema,
+  garbageListSchema,
+  keyRewrapSchema,
+  parseManifest,
+  quarantineSchema,
+  vmPointSchema,
+} from "#core/repository/format/manifests.ts";
+import { decodeRecoveryKey, encodeRecoveryKey } from "#core/repository/format/recovery-key.ts";
+import { decodeRoot, encodeRoot } from "#core/repository/format/root.ts";
+import {
+  decodeFooter,
+  decodeHeader,
+  decodeTrailer,
+  encodeFooter,
+  encodeHeader,
+} from "#core/repository/format/sealed-object.ts";
+
+const key = new Uint8Array(32);
+const id = Buffer.alloc(16, 7);
+const idText = id.toString("hex");
+const envelopeKey = { repositoryKeyId: idText, repositoryKey: key };
+
+const entry = (number: number) => ({
+  packId: idText,
+  frameNumber: number,
+  offsetBytes: 64 + number * 100,
+  storedBytes: 100,
+  encoding: 1 as const,
+  hash: new Uint8Array(16),
+});
+const leaf = encodeLeaf(
+  Array.from({ length: 1024 }, (_, block) => (block % 3 === 0 ? entry(block) : undefined)),
+);
+const use = { keyNumber: 0, objectBytes: 1000, immutableUntilDay: 0 };
+const root = encodeRoot({
+  leaves: [undefined, { indexId: idText, frameNumber: 0, offsetBytes: 64, storedBytes: 500 }],
+  packs: new Map([[idText, { ...use, liveBytes: 10 }]]),
+  indexes: new Map([[idText, use]]),
+});
+const footerEntry = {
+  number: 0,
+  frameNumber: 0,
+  purpose: 1 as const,
+  encoding: 1 as const,
+  storedBytes: 100,
+  rawBytes: 84,
+  hash: new Uint8Array(16),
+};
+const footer = encodeFooter(key, id, [footerEntry, footerEntry]);
+const descriptor = encodeDescriptor(
+  newDescriptor({
+    repositoryId: idText,
+    keyId: idText,
+    createdAt: new Date(0),
+    encryption: "aes-256-gcm",
+  }),
+  key,
+);
+const slot = Buffer.from(
+  JSON.stringify({
+    magic: "holdfast-key-slot",
+    version: 1,
+    repositoryId: idText,
+    keyId: idText,
+    slotId: "s",
+    type: "scrypt",
+    logN: 15,
+    r: 8,
+    p: 3,
+    salt: "AAAA",
+    wrapped: "AAAA",
+  }),
+);
+const name = "disks/d/points/0000000001.manifest";
+const envelope = sealEnvelope(envelopeKey, {
+  kind: "diskPoint",
+  name,
+  objectId: id,
+  document: { format: 1 },
+});
+const recoveryKey = Buffer.from(encodeRecoveryKey(new Uint8Array(32)));
+
+interface Decoder {
+  readonly valid: Uint8Array;
+  readonly decode: (bytes: Uint8Array) => unknown;
+  /** Other codes than `RepositoryDamaged` that are documented for this input. */
+  readonly codes?: readonly string[];
+}
+
+const schemas = [
+  diskPointSchema,
+  vmPointSchema,
+  attemptSchema,
+  garbageListSchema,
+  quarantineSchema,
+  keyRewrapSchema,
+  archiveSchema,
+  retrievalSchema,
+];
+
+const decoders: Record<string, Decoder> = {
+  leaf: { valid: leaf, decode: (bytes) => decodeLeaf(bytes) },
+  root: { valid: root, decode: (bytes) => decodeRoot(Buffer.from(bytes), 2, 1) },
+  header: { valid: encodeHeader("pack", id, id), decode: (bytes) => decodeHeader("pack", bytes) },
+  footer: { valid: footer.subarray(0, -32), decode: (bytes) => decodeFooter(key, id, bytes) },
+  trailer: { valid: footer.subarray(-32), decode: (bytes) => decodeTrailer(bytes, id) },
+  envelope: {
+    valid: envelope,
+    decode: (bytes) => openEnvelope(envelopeKey, "diskPoint", name, bytes),
+  },
+  manifests: {
+    valid: Buffer.from('{"format":1,"diskId":"d","sequence":1,"objects":[],"disks":[]}'),
+    decode: (bytes) => {
+      let document: unknown = bytes;
+      try {
+        document = JSON.parse(Buffer.from(bytes).toString());
+      } catch {
+        // Envelopes give JSON only; anything else is tried as it is.
+      }
+      for (const schema of schemas) {
+        try {
+          parseManifest<unknown>(schema, name, document);
+        } catch (error) {
+          expect(error).toMatchObject({ code: "RepositoryDamaged" });
+        }
+      }
+    },
+  },
+  descriptor: {
+    valid: descriptor,
+    decode: (bytes) => decodeDescriptor(bytes),
+    codes: ["NotARepository", "RepositoryTooNew"],
+  },
+  slot: { valid: slot, decode: (bytes) => decodeKeySlot("s", bytes) },
+  "data key": {
+    valid: Buffer.alloc(48),
+    decode: (bytes) =>
+      unwrapDataKey(key, { diskId: "d", keyId: idText }, Buffer.from(bytes).toString("base64url")),
+  },
+  "recovery key": {
+    valid: recoveryKey,
+    decode: (bytes) => decodeRecoveryKey(Buffer.from(bytes).toString()),
+    codes: ["RecoveryKeyMistyped"],
+  },
+  frame: {
+    valid: Buffer.alloc(300),
+    decode: (bytes) => decodeFrames({ bytes, frames: [frameOf(bytes.length, 4096)] }),
+  },
+  zstd: { valid: compress(Buffer.alloc(5000, "x")), decode: (bytes) => decompress(bytes, 5000) },
+};
+
+function frameOf(storedBytes: number, rawBytes: number) {
+  const keys = { packId: id, frameKey: key, hashKey: key, hash: new Uint8Array(16) };
+  return { offsetBytes: 0, storedBytes, rawBytes, encoding: 2 as const, frameNumber: 0, ...keys };
+}
+
+function noiseAround(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
+  const position = fc.nat(valid.length - 1);
+  const edits = fc.array(fc.tuple(position, fc.nat(255)), { minLength: 1, maxLength: 4 });
+  const edited = edits.map((list) => {
+    const bytes = Buffer.from(valid);
+    for (const [at, value] of list) bytes[at] = value;
+    return bytes;
+  });
+  // Four bytes that claim a length, anywhere.
+  const lengths = fc.constantFrom(0, 1, 0x7fff_ffff, 0x8000_0000, 0xffff_fffe, 0xffff_ffff);
+  const hostile = fc.tuple(position, lengths).map(([at, length]) => {
+    const bytes = Buffer.alloc(Math.max(valid.length, at + 4));
+    bytes.set(valid);
+    bytes.writeUInt32LE(length, at);
+    return bytes.subarray(0, valid.length);
+  });
+  return fc.oneof(
+    fc.uint8Array({ maxLength: 300 }),
+    edited,
+    hostile,
+    position.map((end) => Buffer.from(valid.subarray(0, end))),
+    fc.uint8Array({ minLength: 1, maxLength: 64 }).map((tail) => Buffer.concat([valid, tail])),
+    fc.json().map((text) => Buffer.from(text)),
+  );
+}
+
+it.each(Object.keys(decoders))("%s: any bytes give a value or a clear error", (which) => {
+  const decoder = decoders[which];
+  if (decoder === undefined) throw new Error(`no decoder ${which}`);
+  const allowed = ["RepositoryDamaged", ...(decoder.codes ?? [])];
+  fc.assert(
+    fc.property(noiseAround(decoder.valid), (bytes) => {
+      try {
+        decoder.decode(bytes);
+      } catch (error) {
+        expect(error).toBeInstanceOf(HoldfastError);
+        expect(allowed).toContain((error as HoldfastError).code);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+const refusal = expect.objectContaining({ code: "RepositoryDamaged" });
+
+function codeOfCall(work: () => unknown): unknown {
+  try {
+    return work();
+  } catch (error) {
+    return error;
+  }
+}
+
+it("refuses lengths beyond the limits before anything is allocated for them", () => {
+  // An envelope that claims more than 64 MiB of JSON.
+  const large = Buffer.from(envelope);
+  large.writeUInt32LE(MAX_MANIFEST_BYTES + 1, 12);
+  expect(codeOfCall(() => openEnvelope(envelopeKey, "diskPoint", name, large))).toEqual(
+    expect.objectContaining({ message: expect.stringContaining("too large") }),
+  );
+  // A trailer with a footer of more than 64 MiB, in itself consistent.
+  const frameCount = Math.ceil(MAX_FOOTER_BYTES / 40);
+  const trailer = Buffer.from(footer.subarray(-32));
+  trailer.writeUInt32LE(frameCount * 40 + 16, 8);
+  trailer.writeUInt32LE(frameCount, 12);
+  expect(codeOfCall(() => decodeTrailer(trailer, id))).toEqual(refusal);
+  // A root whose tables would not fit into it, and one that names a leaf of more than 1 MiB.
+  const tables = Buffer.from(root);
+  tables.writeUInt32LE(0xffff_ffff, 8);
+  expect(codeOfCall(() => decodeRoot(tables, 2, 1))).toEqual(refusal);
+  const longLeaf = Buffer.from(root);
+  longLeaf.writeUInt32LE(MAX_LEAF_BYTES + 1, longLeaf.length - 4);
+  expect(codeOfCall(() => decodeRoot(longLeaf, 2, 1))).toEqual(refusal);
+  // A leaf that claims columns of 4 GiB, more packs and more blocks than it can have.
+  for (const at of [0, 4, 8, 12]) {
+    const claims = Buffer.from(leaf);
+    claims.writeUInt32LE(0xffff_ffff, at);
+    expect(codeOfCall(() => decodeLeaf(claims))).toEqual(refusal);
+  }
+  // A frame that claims more than the largest block.
+  const frames = [frameOf(300, MAX_BLOCK_BYTES + 1)];
+  expect(codeOfCall(() => decodeFrames({ bytes: new Uint8Array(300), frames }))).toEqual(refusal);
+});
+
+it("stops a zstd frame that unpacks to more than was recorded", () => {
+  const bomb = compress(Buffer.alloc(32 * 1024 * 1024));
+  expect(bomb.length).toBeLessThan(16 * 1024);
+  expect(codeOfCall(() => decompress(bomb, 4096))).toEqual(refusal);
+  expect(codeOfCall(() => decompress(bomb, 0))).toEqual(refusal);
+});
