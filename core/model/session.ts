@@ -26,7 +26,6 @@ export const sessionTypeSchema = z.enum([
   "retrieval",
   "import",
 ]);
-export type SessionType = z.infer<typeof sessionTypeSchema>;
 
 /** Kinds of run of which a repository has one at a time each. */
 export const REPOSITORY_RUNS = ["retention", "health-check", "import"] as const;

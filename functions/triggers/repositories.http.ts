@@ -53,6 +53,8 @@ async function findRepository(call: ApiCall): Promise<TypedRecord<Repository>> {
 async function hasPoints({ records }: AppContext, repositoryId: string): Promise<boolean> {
   for await (const { value } of records.points.list())
     if (value.repositoryId === repositoryId) return true;
+  for await (const { value } of records.archives.list())
+    if (value.repositoryId === repositoryId) return true;
   return false;
 }
 
@@ -62,7 +64,7 @@ async function checkUnused(context: AppContext, repositoryId: string): Promise<v
       throw new Problem(409, "RepositoryInUse", `Policy '${value.policyId}' writes to it.`);
   }
   if (await hasPoints(context, repositoryId))
-    throw new Problem(409, "RepositoryInUse", "There are restore points in it.");
+    throw new Problem(409, "RepositoryInUse", "There are restore points or archives in it.");
 }
 
 export const repositoryEndpoints: readonly Endpoint[] = [

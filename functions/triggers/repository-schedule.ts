@@ -28,6 +28,7 @@ export async function startDueMaintenance(
     const due = await findDueSlot(context, slotId, {
       enabled: true,
       enabledAt: value.createdAt,
+      updatedAt: value.createdAt,
       schedule: MAINTENANCE_SCHEDULE,
     });
     const slot = due ?? ((await leftSomething(context, repositoryId, last)) ? clock() : undefined);
@@ -53,12 +54,13 @@ export async function startDueHealthChecks(
 ): Promise<void> {
   const { records, config, events } = context;
   for await (const { value: policy } of records.policies.list()) {
-    const { policyId, repositoryId, enabled, enabledAt, healthCheck } = policy;
+    const { policyId, repositoryId, enabled, enabledAt, updatedAt, healthCheck } = policy;
     if (healthCheck === undefined) continue;
     const slotId = `health-check-${policyId}`;
     const slot = await findDueSlot(context, slotId, {
       enabled,
       enabledAt,
+      updatedAt,
       schedule: healthCheck.schedule,
     });
     if (slot === undefined) continue;
@@ -85,10 +87,10 @@ export async function startDueArchives(
 ): Promise<void> {
   const { records, config, events } = context;
   for await (const { value: policy } of records.policies.list()) {
-    const { policyId, repositoryId, enabled, enabledAt, archive } = policy;
+    const { policyId, repositoryId, enabled, enabledAt, updatedAt, archive } = policy;
     if (archive === undefined) continue;
     const slotId = `archive-${policyId}`;
-    const rule = { enabled, enabledAt, schedule: archive.schedule };
+    const rule = { enabled, enabledAt, updatedAt, schedule: archive.schedule };
     const slot = await findDueSlot(context, slotId, rule);
     if (slot === undefined) continue;
     const sessionId = `archive-run-${policyId}-${slotKey(slot)}`;
@@ -102,11 +104,13 @@ export async function startDueArchives(
 async function findDueSlot(
   { records, clock }: AppContext,
   slotId: string,
-  rule: Pick<Policy, "enabled" | "enabledAt" | "schedule">,
+  { updatedAt, ...rule }: Pick<Policy, "enabled" | "enabledAt" | "updatedAt" | "schedule">,
 ): Promise<Date | undefined> {
   const last = (await records.lastSlots.read(slotId))?.value.slot;
+  // A rule that was added to an old policy does not owe what was due before.
+  const enabledAt = last === undefined ? updatedAt : rule.enabledAt;
   const lastSlots = new Map(last === undefined ? [] : [[slotId, new Date(last)]]);
-  return planDueBackups([{ policyId: slotId, ...rule }], lastSlots, clock())[0]?.slot;
+  return planDueBackups([{ policyId: slotId, ...rule, enabledAt }], lastSlots, clock())[0]?.slot;
 }
 
 async function leftSomething(

@@ -5,7 +5,8 @@ import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { ACTIVITIES } from "#functions/activities/all-activities.ts";
 import { endSession } from "#functions/activities/sessions.ts";
 import { runScheduleTick } from "#functions/triggers/schedule-tick.timer.ts";
-import { callEndpoint, type Answer, type CallOptions, type Started } from "./api-caller.ts";
+import { callEndpoint, REPOSITORY_BODY } from "./api-caller.ts";
+import type { Answer, CallOptions, Started } from "./api-caller.ts";
 import { insertPoint, RETAINED_VM as VM, RETENTION_POLICY } from "./retained-points.ts";
 import { addRepository, collect, createWorld, START, type World } from "./test-world.ts";
 
@@ -126,6 +127,15 @@ describe("an archive", () => {
       sessionId: "archive-run-p-1-again",
     });
     expect(await collect(world.context.records.archives.list())).toHaveLength(1);
+  });
+
+  it("keeps its repository from being deleted or moved", async () => {
+    await archive();
+    await world.context.records.points.delete(pointId);
+    const params = { repositoryId: "r-1" };
+    expect((await call("delete-repository", { params })).status).toBe(409);
+    const moved = await call("replace-repository", { params, body: REPOSITORY_BODY });
+    expect(moved.body.error.code).toBe("RepositoryInUse");
   });
 
   it("is not made of a point that is damaged or goes", async () => {

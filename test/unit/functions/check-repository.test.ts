@@ -141,6 +141,16 @@ describe("a health check", () => {
     expect([...world.driver.pools.keys()]).toEqual(["northeurope"]);
   });
 
+  it("is not owed for a slot before it was added to its policy", async () => {
+    await world.context.records.policies.insert("p-1", {
+      ...RETENTION_POLICY,
+      updatedAt: world.context.clock().toISOString(),
+      healthCheck: { schedule: { cron: "0 1 22 * *", timeZone: "UTC" }, level: "metadata" },
+    });
+    await runScheduleTick(world.context, world.client);
+    expect(await world.client.stateOf("health-check-r-1-20261122T010000Z-p-1")).toBe("missing");
+  });
+
   it("comes due by its policy", async () => {
     await world.context.records.policies.insert("p-1", {
       ...RETENTION_POLICY,
