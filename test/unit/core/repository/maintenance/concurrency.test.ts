@@ -2,8 +2,8 @@
 import { beforeAll, expect, it } from "vitest";
 import { HoldfastError, codeOf, isRetryable } from "#core/lib/errors.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
-import { expireVmPoints, readVmPoint } from "#core/repository/index.ts";
-import { failureOf, restore, signal } from "../fixtures.ts";
+import { expireVmPoints, readVmPoint, rotateRepositoryKey } from "#core/repository/index.ts";
+import { failureOf, password, reopen, restore, signal } from "../fixtures.ts";
 import { Interleaving } from "./interleaving.ts";
 import { VM, range, worldOfThreePoints, type VmWorld } from "./vm-world.ts";
 
@@ -203,11 +203,11 @@ it.each(SEEDS)(
       async () => {
         // Expiry may come before the reader has the map, but then it says so.
         const repository = world.through(store);
-        const failure = await failureOf(
-          restore(repository, opened.disks[0]!.diskPoint).then((content) => {
-            expect(content.equals(world.images.get("p2")!)).toBe(true);
-          }),
-        );
+        const compare = async (): Promise<void> => {
+          const content = await restore(repository, opened.disks[0]!.diskPoint);
+          expect(content.equals(world.images.get("p2")!)).toBe(true);
+        };
+        const failure = await failureOf(compare());
         if (failure !== "no failure") errors.push(failure);
       },
       async () => {
@@ -268,3 +268,27 @@ it.each(SEEDS)("everything at once: no loss, no deadlock (order %i)", async (see
   expect(pointIds).toEqual(expect.arrayContaining(["p4", "p5"]));
   await requireNoLoss(stage, pointIds);
 });
+
+it.each(SEEDS)(
+  "a backup and a new repository key: every point opens afterwards (order %i)",
+  async (seed) => {
+    const stage = stageOf(seed);
+    const { world, store } = stage;
+    const random = world.random();
+    await stage.order.run([
+      writer(stage, "p4", range(0, 16)),
+      async () => {
+        const secrets = [password];
+        const options = { secrets, random, now: world.now(), scryptLogN: 10 };
+        await rotateRepositoryKey(world.through(store), options, signal);
+      },
+      collector(stage, [8, 1, 0]),
+    ]);
+    const repository = await reopen(world.store);
+    for (const pointId of ["p2", "p3", "p4"]) {
+      const point = await readVmPoint(repository, VM, pointId, signal);
+      const content = await restore(repository, point.disks[0]!.diskPoint);
+      expect(content.equals(world.images.get(pointId)!)).toBe(true);
+    }
+  },
+);
