@@ -4,7 +4,7 @@ import { findRetrievalsInUse } from "./points-in-use.ts";
 import { isRunning } from "./running-session.ts";
 
 /** The worker's answer names them all, and a queue message is small. */
-export const EXPIRED_PER_RUN_MAX = 200;
+const ARCHIVES_PER_RUN_MAX = 50;
 
 /** Archives and retrievals whose time is over, marked. */
 export async function expireArchives(
@@ -36,7 +36,7 @@ export async function expireArchives(
     retrievedArchives.add(value.archiveId);
   }
   const expiredArchives = await markArchives(context, repositoryId, retrievedArchives);
-  return { expiredArchives, expiredRetrievals: expiredRetrievals.slice(0, EXPIRED_PER_RUN_MAX) };
+  return { expiredArchives, expiredRetrievals: expiredRetrievals.slice(0, ARCHIVES_PER_RUN_MAX) };
 }
 
 /** Archives whose time is over and of which no retrieval is left. */
@@ -50,7 +50,7 @@ async function markArchives(
   const marked: Archive[] = [];
   for await (const { id, value } of records.archives.list()) {
     if (value.repositoryId !== repositoryId || retrieved.has(id)) continue;
-    if (!isArchiveOver(value, now) || marked.length >= EXPIRED_PER_RUN_MAX) continue;
+    if (!isArchiveOver(value, now) || marked.length >= ARCHIVES_PER_RUN_MAX) continue;
     await records.archives.update(id, (archive) => ({ ...archive, state: "expiring" }));
     marked.push(value);
   }

@@ -5,7 +5,7 @@ import { planRetention } from "#core/retention/plan-retention.ts";
 import { isLater } from "#core/backup/plan-snapshot-cleanup.ts";
 import type { AppContext } from "../app-context.ts";
 import type { ActivityValues } from "./activity-contract.ts";
-import { expireArchives, EXPIRED_PER_RUN_MAX } from "./expire-archives.ts";
+import { expireArchives } from "./expire-archives.ts";
 import { defineActivity } from "./define-activity.ts";
 import { findPointsInUse } from "./points-in-use.ts";
 import {
@@ -23,6 +23,8 @@ import { readRules, retainedPointOf } from "./retention.ts";
  * writes that down first and then looks whether it is still available. So one of both sees the other.
  */
 
+/** The worker's answer names each, perhaps with a reason, and a queue message holds 48 KiB of text. */
+export const POINTS_PER_RUN_MAX = 100;
 const HELD_NAMED_MAX = 10;
 
 type Plan = ActivityValues["plan-maintenance"];
@@ -103,7 +105,7 @@ async function decide(
     }
   }
   const oldestFirst = chosen.toSorted((left, right) => (isLater(left, right) ? 1 : -1));
-  const expired = [...going, ...oldestFirst].slice(0, EXPIRED_PER_RUN_MAX);
+  const expired = [...going, ...oldestFirst].slice(0, POINTS_PER_RUN_MAX);
   const counts = {
     kept: points.length - going.length - chosen.length - heldCount,
     expired: expired.length,

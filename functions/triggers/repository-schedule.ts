@@ -122,5 +122,8 @@ async function leftSomething(
   const sessionId = repositorySessionId("retention", repositoryId, slotKey(new Date(last)));
   const session = (await records.sessions.read(sessionId))?.value;
   const isDone = session?.state === "succeeded" || session?.state === "warning";
-  return isDone && (session.retention?.left ?? 0) > 0;
+  if (!isDone || session.retention === undefined) return false;
+  const { left, expired } = session.retention;
+  // What the worker keeps comes first again: without progress the next day is soon enough.
+  return left > 0 && expired > (session.maintenance?.keptPoints.length ?? 0);
 }

@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, it } from "vitest";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { Session } from "#core/model/session.ts";
 import { ACTIVITIES } from "#functions/activities/all-activities.ts";
+import { POINTS_PER_RUN_MAX } from "#functions/activities/maintenance.ts";
 import { endSession } from "#functions/activities/sessions.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { insertPoint, RETAINED_VM as VM, RETENTION_POLICY as POLICY } from "./retained-points.ts";
@@ -107,6 +108,17 @@ describe("maintenance of a repository", () => {
       reason: "1 disks were left alone",
       maintenance: { keptPoints: [{ pointId: old, reason: "immutable" }] },
     });
+  });
+
+  it("does a bounded number at once, the oldest first, and says what is left", async () => {
+    for (let days = 4; days < POINTS_PER_RUN_MAX + 9; days++) await addPoint(days);
+    await maintain(true);
+    expect(asked()).toHaveLength(POINTS_PER_RUN_MAX);
+    // Of the 105 the newest stays.
+    expect((await sessionOf()).retention).toMatchObject({ kept: 1, left: 4 });
+    const days = Object.keys(await statesOf());
+    expect(days).toHaveLength(5);
+    expect(Math.min(...asked().map((id) => (days[0]! > id ? 1 : 0)))).toBe(1);
   });
 
   it("holds back a VM that would lose most of its points, until that is confirmed", async () => {

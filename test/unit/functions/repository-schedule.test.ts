@@ -47,6 +47,30 @@ describe("the timer", () => {
     world.driver.now += 60_000;
     await runScheduleTick(world.context, client);
     expect(runs().at(-1)).toBe("retention-r-1-20261122T050130Z");
+    // All that the next one was given was kept: it is not tried again at once.
+    const next = runs().at(-1) ?? "";
+    const { state: _state, ...session } = await world.context.records.sessions.get(SESSION);
+    const kept = { vmId: VM.vmId, pointId: "p", reason: "immutable" };
+    await world.context.records.sessions.insert(next, {
+      ...session,
+      sessionId: next,
+      state: "warning",
+      retention: { kept: 0, expired: 1, heldBack: 0, left: 6 },
+      maintenance: {
+        keptPoints: [kept],
+        expiredArchiveIds: [],
+        expiredRetrievalIds: [],
+        deletedObjects: 0,
+        deletedBytes: 0,
+        markedObjects: 0,
+        markedBytes: 0,
+        immutableObjects: 1,
+        skippedDisks: [],
+      },
+    });
+    world.driver.now += 60_000;
+    await runScheduleTick(world.context, client);
+    expect(runs().at(-1)).toBe(next);
     world.driver.now += DAY;
     await runScheduleTick(world.context, client);
     expect(runs().at(-1)).toBe("retention-r-1-20261123T050000Z");
