@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { createInterface } from "node:readline";
+import { createInterface, type Interface } from "node:readline";
 import { ContainerClient, StorageSharedKeyCredential } from "@azure/storage-blob";
 import { z } from "zod";
 import { AzureBlobStore } from "#azure/storage/blob-store.ts";
@@ -69,12 +69,14 @@ export async function startAzurite(folder: string): Promise<RunningStore> {
   }
 }
 
-/** Azurite prints where it listens. */
-async function addressOf(lines: AsyncIterable<string>, signal: AbortSignal): Promise<string> {
-  for await (const line of lines) {
-    signal.throwIfAborted();
-    const url = /listening at (http:\S+)/.exec(line)?.[1];
-    if (url !== undefined) return url;
-  }
-  throw new Error("Azurite ended before it listened.");
+/** Azurite prints where it listens. Its output is read to the end: a closed pipe would end it. */
+async function addressOf(lines: Interface, signal: AbortSignal): Promise<string> {
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  lines.on("line", (line) => {
+    const url = /listens on (http:\S+)/.exec(line)?.[1];
+    if (url !== undefined) resolve(url);
+  });
+  lines.on("close", () => reject(new Error("Azurite ended before it listened.")));
+  signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  return promise;
 }
