@@ -30,13 +30,19 @@ export function findLeftovers(stack: Stack, expected: ExpectedEstate): string[] 
   for (const { type, name, resourceId } of listResources(resourceManager, disks)) {
     const kind = type.toLowerCase();
     if (computeTypes.includes(kind) && !wanted.has(name.toLowerCase())) found.push(resourceId);
-    if (kind === "microsoft.network/networkinterfaces") {
+    if (kind === "microsoft.network/networkinterfaces" && !isOfEndpoint(stack, resourceId)) {
       const isOfVm = expected.vmNames.some((vm) => name.toLowerCase().startsWith(`${vm}-nic`));
       if (!isOfVm) found.push(resourceId);
     }
   }
   for (const { kind, id } of disks.listGrants()) found.push(`live SAS on ${kind} ${id}`);
   return found;
+}
+
+/** An endpoint's interface lives and dies with it: Azure lets nobody delete it. */
+function isOfEndpoint(stack: Stack, nicId: string): boolean {
+  const nic = stack.cloud.resourceManager.resources.get(nicId);
+  return nic?.internal["privateEndpointId"] !== undefined;
 }
 
 /** Waits until nothing is left: workers go after they were idle for a while. */
