@@ -75,6 +75,15 @@ function progressOf({ terminal }: CommandContext) {
   return { show, end };
 }
 
+function affectedNames(
+  points: readonly { readonly vmId: string; readonly pointId: string }[],
+  archives: readonly { readonly vmId: string; readonly archiveId: string }[],
+): string {
+  const ofPoints = points.map(({ vmId, pointId }) => `${vmId}/${pointId}`);
+  const ofArchives = archives.map(({ vmId, archiveId }) => `${vmId}/${archiveId} (archive)`);
+  return [...ofPoints, ...ofArchives].join(" ");
+}
+
 function printReport({ terminal }: CommandContext, report: CheckReport): void {
   const { level, checkedObjects, checkedPoints, verifiedBlocks, readBytes } = report;
   terminal.print(
@@ -85,12 +94,14 @@ function printReport({ terminal }: CommandContext, report: CheckReport): void {
     terminal.print("No findings.");
     return;
   }
-  const rows = report.findings.map(({ kind, object, blocks, affectedPoints }) => [
-    kind,
-    object,
-    blocks === undefined ? "" : `${blocks.first}-${blocks.first + blocks.count - 1}`,
-    affectedPoints.map(({ vmId, pointId }) => `${vmId}/${pointId}`).join(" ") || "none",
-  ]);
+  const rows = report.findings.map(
+    ({ kind, object, blocks, affectedPoints, affectedArchives = [] }) => [
+      kind,
+      object,
+      blocks === undefined ? "" : `${blocks.first}-${blocks.first + blocks.count - 1}`,
+      affectedNames(affectedPoints, affectedArchives) || "none",
+    ],
+  );
   const columns = [
     { title: "FINDING" },
     { title: "OBJECT" },

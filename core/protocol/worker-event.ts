@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { vmConfigurationSchema } from "../model/vm-configuration.ts";
+import { doctorResultSchema } from "../model/doctor.ts";
 import { PROTOCOL_VERSION } from "./job.ts";
 
 /**
@@ -72,6 +73,8 @@ export const checkFindingSchema = z.object({
   blocks: z.object({ first: z.number(), count: z.number() }).optional(),
   /** Restore points that cannot be restored completely. */
   affectedPoints: z.array(vmPointName),
+  /** Archives that cannot; the points that they are copies of may be sound. */
+  affectedArchives: z.array(z.object({ vmId: z.string(), archiveId: z.string() })).optional(),
   message: z.string(),
 });
 
@@ -128,6 +131,7 @@ export const jobResultSchema = z.discriminatedUnion("kind", [
   archiveResultSchema,
   retrieveResultSchema,
   importResultSchema,
+  doctorResultSchema,
 ]);
 export type JobResult = z.infer<typeof jobResultSchema>;
 

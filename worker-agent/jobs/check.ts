@@ -39,8 +39,8 @@ export async function runCheck(
 
 /** Findings that harm restore points first, as many as one message holds. */
 function fitting(findings: readonly CheckFinding[]): CheckResult["findings"] {
-  const harmsNone = ({ affectedPoints }: CheckFinding): number =>
-    Number(affectedPoints.length === 0);
+  const harmsNone = ({ affectedPoints, affectedArchives = [] }: CheckFinding): number =>
+    Number(affectedPoints.length + affectedArchives.length === 0);
   const sorted = findings.toSorted((left, right) => harmsNone(left) - harmsNone(right));
   const fit: CheckResult["findings"] = [];
   let sizeBytes = 0;
@@ -53,12 +53,14 @@ function fitting(findings: readonly CheckFinding[]): CheckResult["findings"] {
   return fit;
 }
 
-function shortened({ affectedPoints, message, ...finding }: CheckFinding) {
+function shortened({ affectedPoints, affectedArchives, message, ...finding }: CheckFinding) {
   const omitted = affectedPoints.length - AFFECTED_POINTS_MAX;
   const more = omitted > 0 ? ` Affects ${omitted} more restore points.` : "";
   return {
     ...finding,
     affectedPoints: affectedPoints.slice(0, AFFECTED_POINTS_MAX),
+    // An object lies in one archive.
+    ...(affectedArchives !== undefined && { affectedArchives: [...affectedArchives] }),
     message: `${message.slice(0, MESSAGE_LENGTH_MAX)}${more}`,
   };
 }

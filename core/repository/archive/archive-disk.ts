@@ -109,7 +109,8 @@ async function copyMap(copy: DiskCopy, map: BlockMap, packs: PackStore): Promise
   for (const pack of planner.finish()) await packs.ensure(pack);
   await index.flush();
   packs.show(sizeBytes);
-  return index.addRoot({ leaves, packs: packs.uses, indexes: index.indexes });
+  // A copy: the index that the root itself gets is no part of its table.
+  return index.addRoot({ leaves, packs: packs.uses, indexes: new Map(index.indexes) });
 }
 
 class PackStore {

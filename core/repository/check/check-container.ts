@@ -7,13 +7,13 @@ import {
   decodeHeader,
   decodeTrailer,
 } from "../format/sealed-object.ts";
-import type { Repository } from "../repository.ts";
+import type { BlockSource } from "../block-map.ts";
 import type { DataKey } from "../writer/pack-writer.ts";
 import type { DiskObject } from "./disk-objects.ts";
 
 /** Throws `RepositoryDamaged`, or what the store says of an object that is gone. */
 export async function checkContainer(
-  { store }: Repository,
+  { store }: BlockSource,
   object: DiskObject,
   dataKey: DataKey,
   signal: AbortSignal,

@@ -1,5 +1,6 @@
 /** What the parts of a health check share: what was asked for, what was found, how far it is. */
 import { codeOf } from "../../lib/errors.ts";
+import type { BlobStore } from "../../ports/blob-store.ts";
 import type { BlockCodec } from "../codec/block-codec.ts";
 import type { Repository } from "../repository.ts";
 import { isDamage } from "./damage.ts";
@@ -65,8 +66,11 @@ export interface RepositoryCheck {
   readonly signal: AbortSignal;
 }
 
-export interface DiskCheck {
-  readonly repository: Repository;
+/** What a check of one disk reads: the repository, or the folders of an archive as if they were one. */
+export type CheckedStore = Pick<BlobStore, "read" | "list" | "readProperties">;
+
+export interface ContentCheck {
+  readonly store: CheckedStore;
   readonly diskId: string;
   readonly objects: DiskObjects;
   readonly defects: DiskDefects;
@@ -75,6 +79,10 @@ export interface DiskCheck {
   readonly level: ContentLevel;
   readonly progress: CheckProgress;
   readonly signal: AbortSignal;
+}
+
+export interface DiskCheck extends ContentCheck {
+  readonly repository: Repository;
 }
 
 /** Runs a check of one object that is not part of a disk; damage becomes a finding. */
@@ -94,7 +102,7 @@ export async function orFinding(
 
 /** Damage becomes a defect of the point and `undefined`; other errors end the check. */
 export async function orDefect<Value>(
-  check: Pick<DiskCheck, "defects">,
+  check: Pick<ContentCheck, "defects">,
   sequence: number,
   defect: Pick<DiskDefect, "kind" | "object" | "blocks"> & { readonly harmsRestores?: boolean },
   work: Promise<Value>,

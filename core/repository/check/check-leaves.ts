@@ -12,7 +12,7 @@ import type { Leaf } from "../format/leaf.ts";
 import type { LeafReference } from "../format/root.ts";
 import { TRAILER_BYTES } from "../format/sealed-object.ts";
 import { blockCountOf } from "../writer/plan-runs.ts";
-import { orDefect, type DiskCheck } from "./check-context.ts";
+import { orDefect, type ContentCheck } from "./check-context.ts";
 import type { DiskObject } from "./disk-objects.ts";
 import { reasonsOf } from "./findings.ts";
 import { blockVerifier, groupsOf, type BlockVerifier, type PlacedBlock } from "./verify-blocks.ts";
@@ -20,9 +20,9 @@ import { blockVerifier, groupsOf, type BlockVerifier, type PlacedBlock } from ".
 const LEAVES_UNDER_WAY = 4;
 const GROUPS_PER_LEAF = 2;
 
-export async function checkLeaves(check: DiskCheck, map: BlockMap): Promise<void> {
-  const { repository, level, progress, signal } = check;
-  const verifier = blockVerifier(repository, map, level.codec, signal);
+export async function checkLeaves(check: ContentCheck, map: BlockMap): Promise<void> {
+  const { level, progress, signal } = check;
+  const verifier = blockVerifier(check, map, level.codec, signal);
   const work = { check, map, verifier };
   const leafNumbers = map.root.leaves.keys();
   await mapBounded(leafNumbers, LEAVES_UNDER_WAY, async (leafNumber) => {
@@ -33,7 +33,7 @@ export async function checkLeaves(check: DiskCheck, map: BlockMap): Promise<void
 }
 
 interface LeafWork {
-  readonly check: DiskCheck;
+  readonly check: ContentCheck;
   readonly map: BlockMap;
   readonly verifier: BlockVerifier;
 }
@@ -102,7 +102,8 @@ async function checkEntries(
       addBadBlock(check, pack, placed, sequence, undefined);
       continue;
     }
-    if (check.level.kind === "metadata" || pack.seenFrames.has(entry.frameNumber)) continue;
+    if (pack.state !== "online" || check.level.kind === "metadata") continue;
+    if (pack.seenFrames.has(entry.frameNumber)) continue;
     pack.seenFrames.add(entry.frameNumber);
     if (chosen?.[position] ?? true) due.push(placed);
   }
@@ -121,7 +122,7 @@ function placeDefect(
     return "The leaf names a block behind the end of the disk.";
   }
   const isCut = pack?.sizeBytes !== map.root.packs.get(placed.packId)?.objectBytes;
-  if (pack === undefined || isCut) return undefined;
+  if (pack === undefined || isCut || pack.state === "underWay") return undefined;
   const endBytes = placed.offsetBytes + placed.storedBytes;
   const isInside = placed.offsetBytes >= HEADER_BYTES && endBytes <= pack.sizeBytes - TRAILER_BYTES;
   return isInside ? undefined : "The leaf names a place outside of the frames of a pack.";
@@ -146,7 +147,7 @@ async function verify({ check, map, verifier }: LeafWork, due: PlacedBlock[]): P
 }
 
 function addBadBlock(
-  check: DiskCheck,
+  check: ContentCheck,
   pack: DiskObject,
   placed: PlacedBlock,
   sequence: number,

@@ -2,11 +2,13 @@
  * The *health check*: is everything there that restore points need, and can it be read? Levels
  * build on each other:
  *
- * - `presence`: manifests of VMs and disks and their roots are read; every pack and index that a root
- *   names is in the store's listing with the right size. Foreign names are told.
+ * - `presence`: manifests of VMs, disks and archives and their roots are read; every pack and index
+ *   that a root names is in the store's listing with the right size. Foreign names are told.
  * - `metadata`: also attempts, quarantine records, key slots, leaves (and whether they point into
  *   their packs), headers and footers.
  * - `sample`, `complete`: also blocks, a share of them or all: tag, length and keyed hash.
+ *
+ * Packs in the archive tier cannot be read: of them presence and size are looked at.
  *
  * A *finding* never ends the check: what can be looked at beyond it is looked at. Errors that are
  * thrown are those of the way to the store. The check deletes nothing, and writes nothing but, when
@@ -20,6 +22,7 @@ import { inlineBlockCodec } from "../codec/block-codec.ts";
 import { decodeDescriptor, requireFeatures, verifyDescriptor } from "../format/descriptor.ts";
 import { objectNames } from "../format/layout.ts";
 import { readQuarantine, recordQuarantine } from "../quarantine.ts";
+import { descriptorKey } from "../repository-key.ts";
 import type { Repository } from "../repository.ts";
 import type {
   CheckProgress,
@@ -28,6 +31,7 @@ import type {
   ContentLevel,
   RepositoryCheck,
 } from "./check-context.ts";
+import { checkArchives, checkRetrievals } from "./check-archives.ts";
 import { checkDisk, type CheckedDisk } from "./check-disk.ts";
 import { checkKeySlots } from "./check-key-slots.ts";
 import { checkDiskRecords } from "./check-records.ts";
@@ -69,6 +73,8 @@ export async function checkRepository(
     if (level.kind !== "presence") await checkDiskRecords(check, diskId);
     await quarantine(check, diskId, checked);
   }
+  await checkArchives(check);
+  await checkRetrievals(check);
   const { checkedObjects, checkedPoints, verifiedBlocks, readBytes } = progress;
   const counts = { checkedObjects, checkedPoints, verifiedBlocks, readBytes };
   const { count: findingCount, kept } = findings;
@@ -89,7 +95,8 @@ function levelOf({ level, samplePercent, random, codec }: CheckRepositoryOptions
 
 function prefixesOf(vmIds: readonly string[] | undefined, diskIds: Iterable<string>): string[] {
   if (vmIds === undefined) return [""];
-  return [...[...diskIds].map((id) => `disks/${id}/`), ...vmIds.map((id) => `vms/${id}/`)];
+  const ofVms = vmIds.flatMap((id) => [`vms/${id}/`, `archives/${id}/`]);
+  return [...[...diskIds].map((id) => `disks/${id}/`), ...ofVms];
 }
 
 function reportForeign(findings: FindingList, name: string): undefined {
@@ -104,7 +111,7 @@ async function checkDescriptor({ repository, findings, progress, signal }: Repos
   try {
     const bytes = await repository.store.read(object, undefined, signal);
     decodeDescriptor(bytes);
-    verifyDescriptor(bytes, repository.key.repositoryKey);
+    verifyDescriptor(bytes, descriptorKey(repository.descriptor, repository.key));
   } catch (error) {
     const isGone = (await repository.store.readProperties(object, signal)) === undefined;
     findings.add({

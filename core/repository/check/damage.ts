@@ -9,6 +9,8 @@ const DAMAGE_CODES = new Set([
   "BlobArchived",
   "DiskPointNotFound",
   "VmPointNotFound",
+  "ArchiveNotFound",
+  "RetrievalNotFound",
   "InvalidRepositoryName",
 ]);
 

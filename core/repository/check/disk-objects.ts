@@ -2,7 +2,7 @@
  * The packs and indexes of one disk as the store lists them, and what a check has learned of them.
  * Memory: about 250 bytes for each pack and index of one disk.
  */
-import type { Repository } from "../repository.ts";
+import type { BlobStore, StoredBlob } from "../../ports/blob-store.ts";
 import { objectNames } from "../format/layout.ts";
 
 export type ContainerKind = "pack" | "index";
@@ -12,6 +12,11 @@ export interface DiskObject {
   readonly id: string;
   readonly name: string;
   readonly sizeBytes: number;
+  /**
+   * Only packs of archives and retrievals can be other than `online`: those in the archive tier, or
+   * on the way out of it, are there but cannot be read.
+   */
+  readonly state: "online" | "archived" | "underWay";
   /** Header, footer and trailer were looked at. */
   isContainerChecked: boolean;
   /** Frames that were verified, or passed over by a sample; each is looked at once. */
@@ -61,13 +66,19 @@ export class DiskObjects {
   }
 
   static async list(
-    repository: Repository,
-    diskId: string,
+    place: {
+      readonly store: Pick<BlobStore, "list">;
+      readonly diskId: string;
+      /** Packs may lie in the archive tier. In a disk of the repository that is damage. */
+      readonly mayBeArchived?: boolean;
+    },
     signal: AbortSignal,
   ): Promise<DiskObjects> {
+    const { store, diskId, mayBeArchived = false } = place;
     const objects = new Map<string, DiskObject>();
     const attemptNames: string[] = [];
-    for await (const { name, sizeBytes } of repository.store.list(`disks/${diskId}/`, signal)) {
+    for await (const blob of store.list(`disks/${diskId}/`, signal)) {
+      const { name, sizeBytes } = blob;
       if (/\/attempts\/[0-9]{10}\.manifest$/.test(name)) attemptNames.push(name);
       const id = /\/([0-9a-f]{32})\.(?:pack|index)$/.exec(name)?.[1];
       if (id === undefined) continue;
@@ -78,6 +89,7 @@ export class DiskObjects {
         id,
         name,
         sizeBytes,
+        state: mayBeArchived ? stateOf(blob) : "online",
         isContainerChecked: false,
         seenFrames: new FrameSet(),
         badFrames: new Set(),
@@ -89,6 +101,11 @@ export class DiskObjects {
   find(kind: ContainerKind, id: string): DiskObject | undefined {
     return this.#objects.get(keyOf(kind, id));
   }
+}
+
+function stateOf({ tier, rehydratingTo }: StoredBlob): DiskObject["state"] {
+  if (rehydratingTo !== undefined) return "underWay";
+  return tier === "archive" ? "archived" : "online";
 }
 
 export function containerName(diskId: string, kind: ContainerKind, id: string): string {

@@ -3,6 +3,7 @@
  * wrong and which restore points cannot be restored completely because of it.
  */
 import { messageOf } from "../../lib/errors.ts";
+import type { ArchiveName } from "../archive/archives.ts";
 import type { ListedVmPoint } from "../vm-points.ts";
 
 export type FindingKind =
@@ -17,6 +18,8 @@ export interface CheckFinding {
   readonly blocks?: { readonly first: number; readonly count: number };
   /** Restore points that cannot be restored completely. */
   readonly affectedPoints: readonly ListedVmPoint[];
+  /** Archives that cannot. The points that they are copies of may be sound. */
+  readonly affectedArchives?: readonly ArchiveName[];
   readonly message: string;
 }
 

@@ -4,11 +4,10 @@
  */
 import { giveBack } from "../codec/give-back.ts";
 import type { BlockCodec, FrameToDecode } from "../codec/block-codec.ts";
-import type { BlockMap } from "../block-map.ts";
+import type { BlockMap, BlockSource } from "../block-map.ts";
 import { frameKeyOf, hashKeyOf } from "../format/keys.ts";
 import type { BlockEntry } from "../format/leaf.ts";
 import { objectNames } from "../format/layout.ts";
-import type { Repository } from "../repository.ts";
 import { blockLengthBytes } from "../writer/plan-runs.ts";
 import { isDamage } from "./damage.ts";
 
@@ -64,7 +63,7 @@ export interface BlockVerifier {
 }
 
 export function blockVerifier(
-  { store }: Repository,
+  { store }: BlockSource,
   map: BlockMap,
   codec: BlockCodec,
   signal: AbortSignal,

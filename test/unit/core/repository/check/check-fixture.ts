@@ -33,7 +33,7 @@ export async function check(
 }
 
 /** What matters of each finding, in one line. */
-export function summaryOf({ findings }: CheckReport): string[] {
+export function summaryOf({ findings }: Pick<CheckReport, "findings">): string[] {
   return findings.map(({ kind, object, blocks, affectedPoints }) => {
     const place = blocks === undefined ? "" : ` ${blocks.first}+${blocks.count}`;
     const points = affectedPoints.map(({ pointId }) => pointId).join(",");
