@@ -35,12 +35,20 @@ export function resourceId(
   return `${resourceGroupId}/providers/${type}/${name}`;
 }
 
+/** Whether two ids name the same resource. */
+export function sameId(one: string, other: string): boolean {
+  return one.toLowerCase() === other.toLowerCase();
+}
+
 export const RESOURCE_TYPES = {
   virtualMachine: "Microsoft.Compute/virtualMachines",
   disk: "Microsoft.Compute/disks",
   snapshot: "Microsoft.Compute/snapshots",
+  diskAccess: "Microsoft.Compute/diskAccesses",
   networkInterface: "Microsoft.Network/networkInterfaces",
+  privateEndpoint: "Microsoft.Network/privateEndpoints",
   virtualNetwork: "Microsoft.Network/virtualNetworks",
   networkSecurityGroup: "Microsoft.Network/networkSecurityGroups",
   storageAccount: "Microsoft.Storage/storageAccounts",
+  privateDnsZone: "Microsoft.Network/privateDnsZones",
 } as const;
