@@ -13,6 +13,7 @@ import {
   createKeySlot,
   decodeKeySlot,
   encodeKeySlot,
+  verifyKeySlot,
   type KeySlot,
   type NewSlotOptions,
   type RepositorySecret,
@@ -62,10 +63,9 @@ async function describeSlot(
 ): Promise<Pick<ListedKeySlot, "type" | "vaultKeyId">> {
   if (blob.sizeBytes > MAX_SLOT_BYTES) return { type: "damaged" };
   try {
-    const slot = decodeKeySlot(
-      blob.name,
-      await repository.store.read(blob.name, undefined, signal),
-    );
+    const bytes = await repository.store.read(blob.name, undefined, signal);
+    const slot = decodeKeySlot(blob.name, bytes);
+    verifyKeySlot(blob.name, bytes, slot, repository.key.repositoryKey);
     if (slot === undefined) return { type: "unknown" };
     const isOurs =
       slot.repositoryId === repository.descriptor.repositoryId &&
@@ -140,7 +140,7 @@ async function writeSlot(
   const { immutableUntil } = options;
   const created = await store.create(
     objectNames.keySlot(keyId, slotId),
-    encodeKeySlot(slot),
+    encodeKeySlot(slot, target.key),
     signal,
     immutableUntil === undefined ? {} : { immutableUntil },
   );

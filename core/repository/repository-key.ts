@@ -13,6 +13,7 @@ import {
   MAX_SLOT_BYTES,
   decodeKeySlot,
   openKeySlot,
+  verifyKeySlot,
   type RepositorySecret,
 } from "./format/key-slot.ts";
 import { damaged, objectNames, requireIntact } from "./format/layout.ts";
@@ -121,13 +122,17 @@ async function openAnySlot(
   for (const { name, sizeBytes } of folder.slots) {
     try {
       requireIntact(sizeBytes <= MAX_SLOT_BYTES, `the key slot ${name} is too large`);
-      const slot = decodeKeySlot(name, await store.read(name, undefined, signal));
+      const bytes = await store.read(name, undefined, signal);
+      const slot = decodeKeySlot(name, bytes);
       const isOurs =
         slot !== undefined &&
         slot.repositoryId === descriptor.repositoryId &&
         slot.keyId === folder.keyId;
-      const key = isOurs ? await openKeySlot(slot, secret, signal) : undefined;
-      if (key !== undefined) return { key, failure: undefined };
+      if (!isOurs) continue;
+      const key = await openKeySlot(slot, secret, signal);
+      if (key === undefined) continue;
+      verifyKeySlot(name, bytes, slot, key);
+      return { key, failure: undefined };
     } catch (error) {
       // Another slot may open; what was wrong with this one is told when none does.
       signal.throwIfAborted();
@@ -145,21 +150,29 @@ async function withFormerKeys(
   repositoryKey: Buffer,
   signal: AbortSignal,
 ): Promise<EnvelopeKey> {
-  const { repositoryId } = descriptor;
-  const key: EnvelopeKey = { repositoryKeyId: folder.keyId, repositoryKey };
+  const key = { repositoryKeyId: folder.keyId, repositoryKey };
   if (!folder.hasRewrap) return key;
-  const name = objectNames.keyRewrap(folder.keyId);
+  return { ...key, former: await readFormerKeys(store, descriptor, key, signal) };
+}
+
+/** What the rewrap object of a key holds. Throws `RepositoryDamaged`, `BlobNotFound`. */
+export async function readFormerKeys(
+  store: BlobStore,
+  { repositoryId }: RepositoryDescriptor,
+  key: SealingKey,
+  signal: AbortSignal,
+): Promise<readonly SealingKey[]> {
+  const name = objectNames.keyRewrap(key.repositoryKeyId);
   const properties = await store.readProperties(name, signal);
   requireIntact((properties?.sizeBytes ?? 0) <= MAX_REWRAP_BYTES, `${name} is too large`);
   const bytes = await store.read(name, undefined, signal);
   const { document } = openEnvelope(key, "keyRewrap", name, bytes);
   const rewrap = parseManifest(keyRewrapSchema, name, document);
   if (rewrap.repositoryId !== repositoryId) throw damaged(`${name} is of another repository`);
-  const former = rewrap.formerKeys.map(({ keyId, wrapped }): SealingKey => ({
+  return rewrap.formerKeys.map(({ keyId, wrapped }) => ({
     repositoryKeyId: keyId,
-    repositoryKey: unwrapFormerKey(repositoryKey, { repositoryId, keyId }, wrapped),
+    repositoryKey: unwrapFormerKey(key.repositoryKey, { repositoryId, keyId }, wrapped),
   }));
-  return { ...key, former };
 }
 
 /** The key that `repo.json` names: it made the tag of that object. */

@@ -59,7 +59,8 @@ export async function createRepository(
     const identity = { repositoryId, keyId, slotId };
     const slot = await createKeySlot(identity, repositoryKey, encryption, options, signal);
     // The slot first: a crash in between leaves a slot without a repository, never the reverse.
-    await store.create(objectNames.keySlot(keyId, slotId), encodeKeySlot(slot), signal);
+    const slotBytes = encodeKeySlot(slot, repositoryKey);
+    await store.create(objectNames.keySlot(keyId, slotId), slotBytes, signal);
     await store.create(objectNames.readme, Buffer.from(readmeText()), signal);
     const descriptor = newDescriptor({
       repositoryId,

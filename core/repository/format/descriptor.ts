@@ -2,11 +2,11 @@
  * `repo.json`: what this folder is and what a program must understand to read it, to write to it
  * and to delete from it. JSON in the clear, authenticated by the repository key.
  */
-import { createHmac, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
 import { HoldfastError } from "../../lib/errors.ts";
 import { FORMAT_VERSION, damaged, objectNames } from "./layout.ts";
 import { descriptorKeyOf } from "./keys.ts";
+import { encodeTaggedJson, isTaggedBy } from "./tagged-json.ts";
 
 /** Everything that format 1 asks of a reader. */
 const FEATURES_OF_FORMAT_1 = ["aes-256-gcm", "zstd", "hmac-sha-256-128", "copy-on-write-map"];
@@ -58,20 +58,12 @@ export function newDescriptor(options: {
   };
 }
 
-const TAG_START = ',"tag":"';
-const TAG_END = '"}\n';
-
-function tagOf(repositoryKey: Uint8Array, text: string): string {
-  return createHmac("sha256", descriptorKeyOf(repositoryKey)).update(text).digest("hex");
-}
-
 /** JSON whose last member is the tag over all bytes before it. */
 export function encodeDescriptor(
   descriptor: RepositoryDescriptor,
   repositoryKey: Uint8Array,
 ): Buffer {
-  const text = JSON.stringify(descriptor, null, 1).slice(0, -1).trimEnd();
-  return Buffer.from(`${text}${TAG_START}${tagOf(repositoryKey, text)}${TAG_END}`);
+  return encodeTaggedJson(descriptor, descriptorKeyOf(repositoryKey));
 }
 
 /**
@@ -110,14 +102,8 @@ function notARepository(why: string, cause?: unknown): HoldfastError {
 
 /** Throws `RepositoryDamaged` when the descriptor was edited. */
 export function verifyDescriptor(bytes: Uint8Array, repositoryKey: Uint8Array): void {
-  const file = Buffer.from(bytes);
-  const tagAt = file.lastIndexOf(TAG_START);
-  if (tagAt < 0) throw damaged(`${objectNames.descriptor} carries no tag`);
-  const text = file.toString("utf8", 0, tagAt);
-  const expected = Buffer.from(`${text}${TAG_START}${tagOf(repositoryKey, text)}${TAG_END}`);
-  if (file.length !== expected.length || !timingSafeEqual(file, expected)) {
-    throw damaged(`the tag of ${objectNames.descriptor} does not fit`);
-  }
+  if (isTaggedBy(descriptorKeyOf(repositoryKey), bytes)) return;
+  throw damaged(`the tag of ${objectNames.descriptor} does not fit`);
 }
 
 /** Refuses an operation when the repository uses a feature that this program does not know. */

@@ -8,9 +8,10 @@
 import { z } from "zod";
 import type { KeyWrapper } from "../../ports/key-wrapper.ts";
 import { KEY_BYTES, damaged } from "./layout.ts";
-import { seal, unseal } from "./keys.ts";
+import { seal, slotTagKeyOf, unseal } from "./keys.ts";
 import { decodeRecoveryKey } from "./recovery-key.ts";
 import { ARGON2_BOUNDS, argon2Key, hkdfKey, scryptKey, type Argon2Cost } from "./slot-keys.ts";
+import { encodeTaggedJson, isTaggedBy } from "./tagged-json.ts";
 
 const NONCE_BYTES = 12;
 const SALT_BYTES = 16;
@@ -263,23 +264,51 @@ function vaultKeyName(keyId: string): string | undefined {
   return isKey && isPlain ? `${host}/${name}` : undefined;
 }
 
-export function encodeKeySlot(slot: KeySlot): Buffer {
-  return Buffer.from(`${JSON.stringify(slot, null, 1)}\n`);
+export function encodeKeySlot(slot: KeySlot, repositoryKey: Uint8Array): Buffer {
+  return encodeTaggedJson(slot, slotTagKeyOf(repositoryKey));
 }
 
 /** undefined for a slot of a type that this version does not know. */
 export function decodeKeySlot(name: string, bytes: Uint8Array): KeySlot | undefined {
-  const text = Buffer.from(bytes).toString("utf8");
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw damaged(`the key slot ${name} holds no JSON`, {}, cause);
-  }
+  const { text, json } = parseSlot(name, bytes);
   const known = knownSlotSchema.safeParse(json);
   // The last byte carries nothing, but a cut object is damage all the same.
   if (known.success && text.endsWith("}\n")) return known.data;
   const any = anySlotSchema.safeParse(json);
   if (any.success && !KNOWN_TYPES.has(any.data.type)) return undefined;
   throw damaged(`the key slot ${name} is not understood`);
+}
+
+function parseSlot(name: string, bytes: Uint8Array): { readonly text: string; json: unknown } {
+  const text = Buffer.from(bytes).toString("utf8");
+  try {
+    return { text, json: JSON.parse(text) };
+  } catch (cause) {
+    throw damaged(`the key slot ${name} holds no JSON`, {}, cause);
+  }
+}
+
+/**
+ * With the repository key every change of a slot shows: those parts, too, of which only its secret
+ * would tell. Slots of earlier programs carry no tag; they are known by having no other member than
+ * those of their type. Throws `RepositoryDamaged`.
+ * @param slot as decoded; undefined for one of an unknown type
+ */
+export function verifyKeySlot(
+  name: string,
+  bytes: Uint8Array,
+  slot: KeySlot | undefined,
+  repositoryKey: Uint8Array,
+): void {
+  const json = z.record(z.string(), z.unknown()).parse(parseSlot(name, bytes).json);
+  // Of a type that this version does not know, any member may belong to it.
+  const isWithoutTag =
+    slot === undefined
+      ? !Object.hasOwn(json, "tag")
+      : Object.keys(json).every((member) => Object.hasOwn(slot, member));
+  const isIntact = isWithoutTag || isTaggedBy(slotTagKeyOf(repositoryKey), bytes);
+  if (!isIntact) throw damaged(`the tag of the key slot ${name} does not fit`);
+  if (slot?.type === "none" && slot.key !== toText(repositoryKey)) {
+    throw damaged(`the key slot ${name} holds another key`);
+  }
 }

@@ -35,6 +35,11 @@ export function descriptorKeyOf(repositoryKey: Uint8Array): Buffer {
   return derive(repositoryKey, NO_SALT, "descriptor");
 }
 
+/** Makes the tag of a key slot. */
+export function slotTagKeyOf(repositoryKey: Uint8Array): Buffer {
+  return derive(repositoryKey, NO_SALT, "key-slot");
+}
+
 /** AES-256-GCM: `ciphertext || tag`. */
 export function seal(
   key: Uint8Array | KeyObject,

@@ -161,7 +161,7 @@ it("opens with a good slot beside damaged and unknown ones", async () => {
     store.create(slotName(repository, slotId), Buffer.from(`${JSON.stringify(value)}\n`), signal);
   await put("a-damaged", { magic: "other" });
   await put("a-foreign", { ...slot, repositoryId: "0".repeat(32), slotId: "a-foreign" });
-  await put("a-later", { ...slot, type: "kyber", slotId: "a-later" });
+  await put("a-later", { ...slot, type: "kyber", slotId: "a-later", tag: undefined });
   expect((await openRepository(store, password, signal)).key).toEqual(repository.key);
   const listed = await listKeySlots(repository, signal);
   expect(listed.map(({ slotId, type }) => [slotId, type])).toEqual([
@@ -180,6 +180,8 @@ it("asks a vault only for slots of the very key that the caller named", async ()
   const secret = { kind: "key-vault", keyId: vaultKey, vault } as const;
   const repository = await create(store, "key-vault", secret);
   const name = slotName(repository, "key-vault-1");
+  const original = store.objects.get(name);
+  if (original === undefined) throw new Error(name);
   vault.asked.length = 0;
   for (const vaultKeyId of [
     "https://evil.example/keys/backup/v1",
@@ -194,7 +196,7 @@ it("asks a vault only for slots of the very key that the caller named", async ()
   }
   expect(vault.asked).toEqual([]);
   // The key was rotated in its vault: the slot still names the version that wrapped it.
-  editSlot(store, name, { vaultKeyId: `${vaultKey}/v1` });
+  store.objects.set(name, original);
   const rotated = { ...secret, keyId: `${vaultKey.toUpperCase().replace("HTTPS", "https")}/v2` };
   expect((await openRepository(store, rotated, signal)).key).toEqual(repository.key);
   expect(vault.asked).toEqual([`${vaultKey}/v1`]);
@@ -253,4 +255,49 @@ it("tells what a vault refused when no slot opens", async () => {
   expect(await failureOf(openRepository(store, { ...secret, vault: refusing }, signal))).toBe(
     "KeyVaultForbidden",
   );
+});
+
+it("shows every change of a slot to who holds the repository key, whatever its secret is", async () => {
+  const store = new MemoryStore();
+  const vault = new TestVault();
+  const repository = await newRepository(store);
+  await addKeySlot(repository, recovery(), quick, signal);
+  await addKeySlot(repository, { kind: "key-vault", keyId: vaultKey, vault }, quick, signal);
+  const argon2 = { memoryKiB: 8192, passes: 1, parallelism: 1 };
+  const options = { ...quick, passwordMethod: "argon2id", argon2 } as const;
+  await addKeySlot(repository, password, options, signal);
+  const slots = await listKeySlots(repository, signal);
+  expect(slots).toHaveLength(4);
+  for (const { name, slotId } of slots) {
+    const object = store.objects.get(name);
+    if (object === undefined) throw new Error(name);
+    for (let position = 0; position < object.bytes.length; position++) {
+      const bytes = Uint8Array.from(object.bytes);
+      bytes[position] = (bytes[position] ?? 0) ^ (1 << (position % 8));
+      store.objects.set(name, { ...object, bytes });
+      const listed = await listKeySlots(repository, signal);
+      const place = `${slotId} byte ${position}`;
+      expect(listed.find((slot) => slot.slotId === slotId)?.type, place).toBe("damaged");
+    }
+    store.objects.set(name, object);
+  }
+});
+
+it("opens slots of earlier programs, which carry no tag, and refuses a tag that does not fit", async () => {
+  const store = new MemoryStore();
+  const repository = await newRepository(store);
+  const name = slotName(repository, "password-1");
+  const object = store.objects.get(name);
+  if (object === undefined) throw new Error(name);
+  const text = Buffer.from(object.bytes).toString();
+  const set = (changed: string) =>
+    store.objects.set(name, { ...object, bytes: Buffer.from(changed) });
+  set(text.replace(/,"tag":"[0-9a-f]{64}"\}/, "\n}"));
+  expect((await openRepository(store, password, signal)).key).toEqual(repository.key);
+  expect((await listKeySlots(repository, signal))[0]?.type).toBe("scrypt");
+  const wrong = text.includes('"tag":"0') ? "1" : "0";
+  set(text.replace(/"tag":"./, `"tag":"${wrong}`));
+  expect(await failureOf(openRepository(store, password, signal))).toBe("RepositoryDamaged");
+  set(text.replace('"tag"', '"uag"'));
+  expect(await failureOf(openRepository(store, password, signal))).toBe("RepositoryDamaged");
 });
