@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createDiskData } from "#azure/disk/disk-data.ts";
 import { createCredential } from "#azure/identity/credential.ts";
 import { createKeyWrapper } from "#azure/keyvault/key-wrapper.ts";
+import { createProbeNetwork } from "#azure/storage/probe-network.ts";
 import { createRepositoryStore } from "#azure/storage/repository-store.ts";
 import { createWorkerChannel } from "#azure/storage/worker-channel.ts";
 import { systemClock } from "./clock.ts";
@@ -32,6 +33,7 @@ export function createAgent(config: AgentConfig, agentVersion: string): Agent {
       if (!(await sender.sendUntilAccepted(body, signal))) signal.throwIfAborted();
     },
     keyVault: createKeyWrapper({ credential }),
+    probeNetwork: createProbeNetwork(credential),
     random: (byteCount) => randomBytes(byteCount),
     clock,
   };

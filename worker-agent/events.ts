@@ -44,6 +44,7 @@ export function createAgentEvents({ workerId, now, writeLine }: AgentEventsOptio
 
 function fieldsOf(job: Job): Fields {
   const { jobId, attempt, kind } = job;
+  if (job.kind === "doctor") return { jobId, attempt, kind, probeCount: job.probes.length };
   const { repositoryId } = job.repository;
   const subject = "pointId" in job ? { pointId: job.pointId } : {};
   if (job.kind === "backup") return { jobId, attempt, kind, ...subject, vmId: job.vm.vmId };

@@ -8,16 +8,32 @@ import {
 } from "./worker-event.ts";
 
 /**
- * The secret that lets one worker speak. The control plane derives it from its master key when it
- * launches the worker and again when it checks an event, so that it is stored nowhere.
+ * The secret that lets one worker speak, and enrol once. The control plane derives it from its master
+ * key when it launches the worker and again when it checks an event, so that it is stored nowhere.
  *
  * @param masterKey 32 bytes, known to the control plane only
+ * @param generation counts the starts of the worker: a VM that is started again gets another secret
  * @returns 32 bytes; travels to the worker in protected Run Command parameters, base64url
  */
-export function deriveWorkerSecret(masterKey: Uint8Array, workerId: string): Uint8Array {
-  return new Uint8Array(
-    hkdfSync("sha256", masterKey, new Uint8Array(0), `holdfast worker secret 1 ${workerId}`, 32),
-  );
+export function deriveWorkerSecret(
+  masterKey: Uint8Array,
+  workerId: string,
+  generation = 1,
+): Uint8Array {
+  const label = `holdfast worker secret 1 ${workerId}${generation === 1 ? "" : ` ${generation}`}`;
+  return new Uint8Array(hkdfSync("sha256", masterKey, new Uint8Array(0), label, 32));
+}
+
+/** The worker that a message claims to come from, before anything of it is believed. */
+export function claimedWorkerOf(message: unknown): string | undefined {
+  const signed = signedEventSchema.safeParse(message);
+  if (!signed.success) return undefined;
+  try {
+    const claim: unknown = JSON.parse(signed.data.event);
+    return workerEventSchema.pick({ workerId: true }).safeParse(claim).data?.workerId;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Signs an event with the worker's secret. */

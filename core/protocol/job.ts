@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { vmConfigurationSchema } from "../model/vm-configuration.ts";
+import { PROBES_MAX, probeSchema } from "../model/doctor.ts";
 
 /**
  * Jobs: what a worker is asked to do. A job never travels in the clear: it is sealed (`sealing.ts`)
@@ -37,7 +38,7 @@ export const backupDiskTaskSchema = z.object({
 });
 export type BackupDiskTask = z.infer<typeof backupDiskTaskSchema>;
 
-const common = {
+const ofEveryJob = {
   version: z.literal(PROTOCOL_VERSION),
   jobId: z.string().min(1),
   /** Counts dispatches of this job; a worker's answers carry it. */
@@ -46,8 +47,8 @@ const common = {
   workerId: z.string().min(1),
   /** A job taken from the queue after this instant is refused. */
   expiresAt: z.string().datetime(),
-  repository: repositoryTargetSchema,
 };
+const common = { ...ofEveryJob, repository: repositoryTargetSchema };
 
 export const backupJobSchema = z.object({
   ...common,
@@ -155,6 +156,16 @@ export const retrieveJobSchema = z.object({
 export const importJobSchema = z.object({ ...common, kind: z.literal("import") });
 export type ImportJob = z.infer<typeof importJobSchema>;
 
+/** Looks whether the worker reaches what jobs need; needs no repository of its own. */
+export const doctorJobSchema = z.object({
+  ...ofEveryJob,
+  kind: z.literal("doctor"),
+  probes: z.array(probeSchema).min(1).max(PROBES_MAX),
+  /** Longest time of one probe; all run at the same time. */
+  probeSeconds: z.number().positive().max(60),
+});
+export type DoctorJob = z.infer<typeof doctorJobSchema>;
+
 export const jobSchema = z.discriminatedUnion("kind", [
   backupJobSchema,
   restoreJobSchema,
@@ -163,6 +174,7 @@ export const jobSchema = z.discriminatedUnion("kind", [
   archiveJobSchema,
   retrieveJobSchema,
   importJobSchema,
+  doctorJobSchema,
 ]);
 export type Job = z.infer<typeof jobSchema>;
 

@@ -1,6 +1,7 @@
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import type { DiskData } from "#core/ports/disk-data.ts";
 import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
+import type { ProbeNetwork } from "#core/ports/probe-network.ts";
 import type { RepositoryTarget } from "#core/protocol/job.ts";
 import type { WorkerEventBody } from "#core/protocol/worker-event.ts";
 import type { RepositorySecret } from "#core/repository/index.ts";
@@ -24,6 +25,8 @@ export interface JobTools {
   readonly sendEvent: (body: WorkerEventBody, signal: AbortSignal) => Promise<void>;
   /** Opens repositories whose key is in a key vault, with the worker's identity. */
   readonly keyVault: KeyWrapper;
+  /** What the doctor looks with. */
+  readonly probeNetwork: ProbeNetwork;
   /** Cryptographically strong bytes. */
   readonly random: (byteCount: number) => Uint8Array;
   readonly clock: Clock;

@@ -5,6 +5,7 @@ import type { ProgressBoard } from "../progress-board.ts";
 import { runArchive } from "./archive.ts";
 import { runBackup } from "./backup.ts";
 import { runCheck } from "./check.ts";
+import { runDoctor } from "./doctor.ts";
 import { runImport } from "./import.ts";
 import type { JobTools } from "./job-tools.ts";
 import { runMaintain } from "./maintain.ts";
@@ -33,6 +34,8 @@ export async function runJob(
       return runRetrieve(tools, job, signal);
     case "check":
       return runCheck(tools, job, signal);
+    case "doctor":
+      return runDoctor(tools, job, signal);
     default:
       return unreachable(job);
   }

@@ -2,7 +2,8 @@
 import { exportJWK, generateKeyPair, type CryptoKey } from "jose";
 import { createMemoryRecordStore } from "#azure/storage/memory-record-store.ts";
 import { deriveWorkerSecret, signEvent } from "#core/protocol/event-authentication.ts";
-import type { Job } from "#core/protocol/job.ts";
+import type { ProbeResult } from "#core/model/doctor.ts";
+import type { DoctorJob, Job } from "#core/protocol/job.ts";
 import { openJob } from "#core/protocol/sealing.ts";
 import type { JobResult, WorkerEventBody } from "#core/protocol/worker-event.ts";
 import { ACTIVITIES } from "#functions/activities/all-activities.ts";
@@ -34,6 +35,8 @@ export const TEST_SETTINGS = {
 
 export const START = Date.parse("2026-11-22T01:30:00.000Z");
 
+type OrdinaryJob = Exclude<Job, DoctorJob>;
+
 export interface World {
   readonly azure: FakeAzure;
   readonly context: AppContext;
@@ -41,7 +44,9 @@ export interface World {
   readonly client: OrchestrationClient;
   /** Lines of business events. */
   readonly lines: string[];
-  readonly jobs: Job[];
+  readonly jobs: OrdinaryJob[];
+  /** Looks at the network that came before them. */
+  readonly doctorJobs: DoctorJob[];
   /** What the simulated worker does with a job; by default it succeeds. */
   work: (job: Job) => WorkerEventBody | undefined;
   /** Comes before each activity; fails it with this outcome when it answers one. */
@@ -52,7 +57,8 @@ export interface World {
 export function createWorld(settings: Record<string, string> = {}): World {
   const azure = createFakeAzure();
   const lines: string[] = [];
-  const jobs: Job[] = [];
+  const jobs: OrdinaryJob[] = [];
+  const doctorJobs: DoctorJob[] = [];
   const keys = new Map<string, CryptoKey>();
   const started = new Map<string, string>();
   const config = loadConfig({ ...TEST_SETTINGS, ...settings });
@@ -105,6 +111,7 @@ export function createWorld(settings: Record<string, string> = {}): World {
     client,
     lines,
     jobs,
+    doctorJobs,
     work: (job) => ({
       kind: "job-succeeded",
       jobId: job.jobId,
@@ -135,7 +142,8 @@ export function createWorld(settings: Record<string, string> = {}): World {
     const workerId = queueName.replace(/^jobs-/, "");
     const privateKey = keys.get(queueName)!;
     const job = await openJob(message.sealed, { privateKey, workerId, now: clock() });
-    jobs.push(job);
+    if (job.kind === "doctor") doctorJobs.push(job);
+    else jobs.push(job);
     const body = world.work(job);
     if (body !== undefined) await world.send(workerId, body);
   };
@@ -170,8 +178,25 @@ function resultOf(job: Job): JobResult {
   return { kind: "backup", pointId: job.pointId, disks };
 }
 
+function healthyProbe({ name, kind, url, targetId }: DoctorJob["probes"][number]): ProbeResult {
+  return {
+    name,
+    kind,
+    host: new URL(url).host,
+    ...(targetId === undefined ? {} : { targetId }),
+    ok: true,
+    aliases: [],
+    address: "10.213.0.4",
+    durationMs: 5,
+    code: "Ok",
+    message: "answers",
+  };
+}
+
 function repositoryResultOf(job: Exclude<Job, { kind: "backup" | "restore" }>): JobResult {
   switch (job.kind) {
+    case "doctor":
+      return { kind: "doctor", probes: job.probes.map(healthyProbe) };
     case "maintain":
       return {
         kind: "maintain",

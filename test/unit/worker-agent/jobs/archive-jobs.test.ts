@@ -10,6 +10,7 @@ import { runJob } from "#worker-agent/jobs/run-job.ts";
 import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { noKeyVault } from "../no-key-vault.ts";
+import { noProbeNetwork } from "../no-probe-network.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 
 const MIB = 1024 * 1024;
@@ -53,6 +54,7 @@ beforeEach(async () => {
     diskData: disks,
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
     keyVault: noKeyVault,
+    probeNetwork: noProbeNetwork,
     random: (byteCount) => randomBytes(byteCount),
     clock: {
       now,

@@ -9,6 +9,7 @@ import { runJob } from "#worker-agent/jobs/run-job.ts";
 import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { noKeyVault } from "../no-key-vault.ts";
+import { noProbeNetwork } from "../no-probe-network.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 
 const BLOCK_BYTES = 256 * 1024;
@@ -27,6 +28,7 @@ beforeEach(() => {
     diskData: disks,
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
     keyVault: noKeyVault,
+    probeNetwork: noProbeNetwork,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
     sendEvent: async () => undefined,

@@ -16,6 +16,7 @@ import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 import { noKeyVault } from "../no-key-vault.ts";
+import { noProbeNetwork } from "../no-probe-network.ts";
 
 const signal = new AbortController().signal;
 const board = new ProgressBoard();
@@ -39,6 +40,7 @@ beforeEach(() => {
       sent.push(workerEventBodySchema.parse(body));
     },
     keyVault: noKeyVault,
+    probeNetwork: noProbeNetwork,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
   };

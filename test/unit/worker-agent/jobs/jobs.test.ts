@@ -9,6 +9,7 @@ import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 import { noKeyVault } from "../no-key-vault.ts";
+import { noProbeNetwork } from "../no-probe-network.ts";
 
 const MIB = 1024 * 1024;
 const BLOCK_BYTES = 256 * 1024;
@@ -30,6 +31,7 @@ beforeEach(() => {
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
     sendEvent: async () => undefined,
     keyVault: noKeyVault,
+    probeNetwork: noProbeNetwork,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
   };

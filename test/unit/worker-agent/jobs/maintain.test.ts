@@ -10,6 +10,7 @@ import { ProgressBoard } from "#worker-agent/progress-board.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 import { noKeyVault } from "../no-key-vault.ts";
+import { noProbeNetwork } from "../no-probe-network.ts";
 
 const signal = new AbortController().signal;
 const encryption = { kind: "none" } as const;
@@ -27,6 +28,7 @@ beforeEach(() => {
     diskData: new MemoryDisks(),
     startMover: (diskCount) => new DataMover({ diskCount, threadCount: 1 }),
     keyVault: noKeyVault,
+    probeNetwork: noProbeNetwork,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date(nowMs), sleep: async () => undefined },
     sendEvent: async () => undefined,
