@@ -6,18 +6,22 @@ import {
   decodeFooter,
   decodeHeader,
   decodeTrailer,
+  type FooterEntry,
 } from "../format/sealed-object.ts";
 import type { BlockSource } from "../block-map.ts";
 import type { DataKey } from "../writer/pack-writer.ts";
 import type { DiskObject } from "./disk-objects.ts";
 
-/** Throws `RepositoryDamaged`, or what the store says of an object that is gone. */
+/**
+ * The frames of a container whose ends are sound, in the order in which they lie. Throws
+ * `RepositoryDamaged`, or what the store says of an object that is gone.
+ */
 export async function checkContainer(
   { store }: BlockSource,
   object: DiskObject,
   dataKey: DataKey,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<readonly FooterEntry[]> {
   const { name, kind, sizeBytes } = object;
   const range = (offsetBytes: number, lengthBytes: number) =>
     store.read(name, { offsetBytes, lengthBytes }, signal);
@@ -38,4 +42,5 @@ export async function checkContainer(
     HEADER_BYTES + framesBytes === footerAt,
     `the footer of a ${kind} does not describe its frames`,
   );
+  return frames;
 }

@@ -27,7 +27,9 @@ async function openMap(check: ContentCheck, point: DiskPoint): Promise<BlockMap 
   if (root === null) return BlockMap.open(check, point, check.signal);
   const name = objectNames.index(check.diskId, root.indexId);
   try {
-    return await BlockMap.open(check, point, check.signal);
+    const map = await BlockMap.open(check, point, check.signal);
+    check.objects.find("index", root.indexId)?.seenFrames.add(root.frameNumber);
+    return map;
   } catch (error) {
     if (!isDamage(error)) throw error;
     const isThere = await isStillThere(check, name);
@@ -67,12 +69,14 @@ async function checkObjects(check: ContentCheck, map: BlockMap): Promise<void> {
     if (!isDue || object.isContainerChecked) return;
     object.isContainerChecked = true;
     check.progress.checkedObjects++;
-    await orDefect(
+    const frames = await orDefect(
       check,
       sequence,
       { kind: "unreadable-metadata", object: object.name, harmsRestores: false },
       checkContainer(check, object, dataKey, check.signal),
     );
+    // Damaged ends are no reason to store the content again: it can be read without them.
+    if (frames !== undefined) object.soundKey = dataKey;
   });
 }
 

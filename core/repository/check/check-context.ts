@@ -100,7 +100,10 @@ export async function orFinding(
   }
 }
 
-/** Damage becomes a defect of the point and `undefined`; other errors end the check. */
+/**
+ * Damage becomes a defect of the point and `undefined`; other errors end the check.
+ * @param sequence 0: of no point
+ */
 export async function orDefect<Value>(
   check: Pick<ContentCheck, "defects">,
   sequence: number,
@@ -112,7 +115,10 @@ export async function orDefect<Value>(
   } catch (error) {
     if (!isDamage(error)) throw error;
     // Deleted between listing and reading: retention and garbage collection may run meanwhile.
-    if (codeOf(error) === "DiskPointNotFound") return undefined;
+    const code = codeOf(error);
+    if (code === "DiskPointNotFound" || (code === "BlobNotFound" && sequence === 0)) {
+      return undefined;
+    }
     const harmsRestores = defect.harmsRestores ?? true;
     const effect = harmsRestores ? "" : " Restores do not need this part.";
     check.defects.add(

@@ -13,6 +13,7 @@ import {
 } from "./check-context.ts";
 import { checkAttempt } from "./check-attempt.ts";
 import { checkContent } from "./check-content.ts";
+import { checkDeadFrames } from "./check-dead-frames.ts";
 import { DamageRecorder } from "./damage-recorder.ts";
 import { DiskObjects } from "./disk-objects.ts";
 import { DiskDefects } from "./findings.ts";
@@ -46,6 +47,7 @@ export async function checkDisk(
     points.set(sequence, await checkPoint(check, sequence));
     progress.tell();
   }
+  if (level.kind === "complete") await checkDeadFrames(check);
   if (level.kind !== "presence") {
     for (const name of objects.attemptNames) await checkAttempt(check, name);
   }

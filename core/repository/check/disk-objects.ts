@@ -4,6 +4,7 @@
  */
 import type { BlobStore, StoredBlob } from "../../ports/blob-store.ts";
 import { objectNames } from "../format/layout.ts";
+import type { DataKey } from "../writer/pack-writer.ts";
 
 export type ContainerKind = "pack" | "index";
 
@@ -19,6 +20,8 @@ export interface DiskObject {
   readonly state: "online" | "archived" | "underWay";
   /** Header, footer and trailer were looked at. */
   isContainerChecked: boolean;
+  /** Data key of the container, when its ends are sound. */
+  soundKey?: DataKey;
   /** Frames that were verified, or passed over by a sample; each is looked at once. */
   readonly seenFrames: FrameSet;
   /** Frames that cannot be read, or leaves that name such. */
@@ -96,6 +99,10 @@ export class DiskObjects {
       });
     }
     return new DiskObjects(diskId, objects, attemptNames);
+  }
+
+  all(): Iterable<DiskObject> {
+    return this.#objects.values();
   }
 
   find(kind: ContainerKind, id: string): DiskObject | undefined {

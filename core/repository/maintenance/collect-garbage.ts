@@ -12,7 +12,8 @@ import type { Repository } from "../repository.ts";
 import { readGarbageLists, writeGarbageLists } from "./garbage-lists.ts";
 import { readLiveObjects } from "./live-objects.ts";
 import { DEFAULT_MARGINS, type MaintenanceMargins } from "./margins.ts";
-import { planGarbage, type GarbageObject, type GarbagePlan } from "./plan-garbage.ts";
+import { findStaleQuarantine } from "./stale-quarantine.ts";
+import { planGarbage, type GarbageObject } from "./plan-garbage.ts";
 
 export interface CollectGarbageOptions {
   readonly now: () => Date;
@@ -64,15 +65,21 @@ export async function collectGarbage(
   };
 }
 
-const COLLECTABLE =
-  /^disks\/([A-Za-z0-9][A-Za-z0-9._-]{0,127})\/(?:packs|indexes|attempts|garbage)\//;
+const COLLECTABLE = [
+  /^disks\/([A-Za-z0-9][A-Za-z0-9._-]{0,127})\/(?:packs|indexes|attempts|garbage)\//,
+  /^quarantine\/([A-Za-z0-9][A-Za-z0-9._-]{0,127})\//,
+];
 
 /** Disks that hold anything which may become garbage. */
 async function listDiskIds(repository: Repository, signal: AbortSignal): Promise<Set<string>> {
   const diskIds = new Set<string>();
-  for await (const { name } of repository.store.list("disks/", signal)) {
-    const diskId = COLLECTABLE.exec(name)?.[1];
-    if (diskId !== undefined) diskIds.add(diskId);
+  for (const prefix of ["disks/", "quarantine/"]) {
+    for await (const { name } of repository.store.list(prefix, signal)) {
+      for (const pattern of COLLECTABLE) {
+        const diskId = pattern.exec(name)?.[1];
+        if (diskId !== undefined) diskIds.add(diskId);
+      }
+    }
   }
   return diskIds;
 }
@@ -136,7 +143,13 @@ async function collectDisk(
   const now = options.now();
   const margins = options.margins ?? DEFAULT_MARGINS;
   const plan = planGarbage({ unreferenced, lists, unreadableLists: unreadable, now, margins });
-  await sweep(repository, plan, outcome, signal);
+  const staleRecords = await findStaleQuarantine(repository, diskId, live.names, signal);
+  await deleteObjects(repository, [...plan.delete, ...staleRecords], outcome, signal);
+  // The lists go last: until then their objects count as marked for every writer.
+  await mapBounded(plan.finishedLists, PARALLEL_DELETIONS, async (name) => {
+    signal.throwIfAborted();
+    await repository.store.delete(name, signal);
+  });
   outcome.immutableObjects += plan.wait.filter(({ reason }) => reason === "immutable").length;
   const objects = plan.mark.map(({ name }) => name);
   const firstNumber = newestNumber + 1;
@@ -163,23 +176,18 @@ async function listUnreferenced(
   return unreferenced;
 }
 
-/** The lists go last: until then their objects count as marked for every writer. */
-async function sweep(
+async function deleteObjects(
   { store }: Repository,
-  plan: GarbagePlan,
+  objects: readonly { readonly name: string; readonly sizeBytes: number }[],
   outcome: DiskOutcome,
   signal: AbortSignal,
 ): Promise<void> {
-  await mapBounded(plan.delete, PARALLEL_DELETIONS, async ({ name, sizeBytes }) => {
+  await mapBounded(objects, PARALLEL_DELETIONS, async ({ name, sizeBytes }) => {
     signal.throwIfAborted();
     const answer = await store.delete(name, signal);
     if (answer === "immutable") outcome.immutableObjects++;
     if (answer !== "deleted") return;
     outcome.deletedObjects++;
     outcome.deletedBytes += sizeBytes;
-  });
-  await mapBounded(plan.finishedLists, PARALLEL_DELETIONS, async (name) => {
-    signal.throwIfAborted();
-    await store.delete(name, signal);
   });
 }

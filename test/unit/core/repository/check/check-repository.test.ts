@@ -113,6 +113,46 @@ it("names a bad block, where it lies on the disk and every point that shares it"
   expect(summaryOf(await check(repository, { level: "metadata" }))).toEqual([]);
 });
 
+it("names damage in frames that no point needs any more, at level complete, and no point with it", async () => {
+  const { repository, store } = await threePoints();
+  for (const gone of ["vms/vm-1/points/p1", "disks/disk-1/points/0000000001"]) {
+    store.objects.delete(`${gone}.manifest`);
+  }
+  const pack = nameOf(store, /packs\/00000001/);
+  // Block 3 was replaced in the second point.
+  flip(store, pack, 64 + 3 * (BLOCK_BYTES + 16) + 5);
+  const quarantine = { now: new Date(0), foundBy: "job-1" };
+  expect(summaryOf(await check(repository, { level: "sample", quarantine }))).toEqual([]);
+  const report = await check(repository, { quarantine });
+  expect(summaryOf(report)).toEqual([`unreadable-block ${pack} 3+1 []`]);
+  expect(report.findings[0]?.message).toContain("Restores do not need this part");
+  // Nothing can refer to it, so there is nothing to keep writers from.
+  expect([...store.objects.keys()].filter((name) => name.startsWith("quarantine/"))).toEqual([]);
+});
+
+it("names damaged ends of packs and indexes, which no restore and no later backup needs", async () => {
+  const scene = await threePoints();
+  const { repository, store } = scene;
+  const quarantine = { now: new Date(0), foundBy: "job-1" };
+  for (const pattern of [/packs\/00000003/, /indexes\/00000003/]) {
+    const name = nameOf(store, pattern);
+    const object = store.objects.get(name);
+    if (object === undefined) throw new Error(name);
+    for (const position of [20, object.bytes.length - 40, object.bytes.length - 1]) {
+      flip(store, name, position);
+      expect(summaryOf(await check(repository, { level: "presence", quarantine }))).toEqual([]);
+      const found = await check(repository, { level: "metadata", quarantine });
+      expect(summaryOf(found)).toEqual([`unreadable-metadata ${name} []`]);
+      store.objects.set(name, object);
+    }
+  }
+  for (const name of store.objects.keys())
+    if (/\.(?:pack|index)$/.test(name)) flip(store, name, 20);
+  await check(repository, { quarantine });
+  expect([...store.objects.keys()].filter((name) => name.startsWith("quarantine/"))).toEqual([]);
+  expect(await backUpNext(scene, "p4")).toMatchObject({ kind: "incremental", healedBlocks: 0 });
+});
+
 it("goes on behind damaged manifests of one VM and one disk", async () => {
   const { repository, store } = await threePoints();
   const other = new TestDisk(8 * BLOCK_BYTES);

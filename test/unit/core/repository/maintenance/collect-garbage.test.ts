@@ -1,5 +1,6 @@
 import { expect, it } from "vitest";
 import { HoldfastError } from "#core/lib/errors.ts";
+import { recordQuarantine } from "#core/repository/quarantine.ts";
 import { collectGarbage } from "#core/repository/index.ts";
 import { seededRandom, signal, failureOf } from "../fixtures.ts";
 import { DISK, VmWorld, range, worldOfThreePoints } from "./vm-world.ts";
@@ -204,4 +205,30 @@ it("refuses a repository whose deletion rules it does not know", async () => {
   const newer = { ...repository, descriptor: { ...descriptor, features } };
   const options = { now: () => world.now(), random: seededRandom("x") };
   expect(await failureOf(collectGarbage(newer, options, signal))).toBe("RepositoryFeatureUnknown");
+});
+
+it("deletes quarantine records when no root names any of their objects, also of a disk that is gone", async () => {
+  const world = await worldOfThreePoints();
+  const packs = world.names("/packs/").map((name) => name.slice(-37, -5));
+  const record = async (diskId: string, ids: readonly string[]) => {
+    const objects = ids.map((id) => ({ kind: "pack", id, frames: "all" }) as const);
+    const details = { diskId, foundAt: world.now(), foundBy: "job-1", level: "complete", objects };
+    const before = new Set(world.names("quarantine/"));
+    await recordQuarantine(world.through(), details, world.random(), signal);
+    return world.names("quarantine/").find((name) => !before.has(name)) ?? "";
+  };
+  const [first = "", ...others] = packs;
+  const ofLive = await record(DISK, packs);
+  const ofUnknown = await record(DISK, ["ee".repeat(16)]);
+  const ofGoneDisk = await record("disk-9", [first]);
+  const damaged = await record(DISK, others);
+  world.store.objects.set(damaged, {
+    bytes: Buffer.from("noise"),
+    modifiedAt: world.now(),
+    tier: "hot",
+  });
+  expect(new Set(world.names("quarantine/")).size).toBe(4);
+  await world.collect();
+  expect(world.names("quarantine/")).toEqual([ofLive, damaged].sort());
+  expect([ofUnknown, ofGoneDisk]).not.toContain("");
 });
