@@ -37,6 +37,7 @@ export type {
 export { DEFAULT_CARRY_FORWARD } from "./writer/plan-carry-forward.ts";
 export type { Wait } from "./writer/disk-lock.ts";
 export { expireVmPoints } from "./maintenance/expire-vm-points.ts";
+export { protectKeys } from "./maintenance/protect-keys.ts";
 export { collectGarbage } from "./maintenance/collect-garbage.ts";
 export { readDiskPoint, readReferencedDiskPoint } from "./disk-points.ts";
 export { objectNames } from "./format/layout.ts";

@@ -1,6 +1,6 @@
 /**
  * Maintenance of a repository: restore points, archives and retrievals that retention lets go are
- * deleted, then garbage is marked and swept. Doing it again goes on where it stopped.
+ * deleted, the keys are protected for as long as any point, garbage is marked and swept. Doing it again goes on where it stopped.
  */
 import { codeOf } from "#core/lib/errors.ts";
 import type { MaintainJob } from "#core/protocol/job.ts";
@@ -12,6 +12,7 @@ import {
   deleteRetrieval,
   expireVmPoints,
   openRepository,
+  protectKeys,
   type Repository,
 } from "#core/repository/index.ts";
 import { type JobTools, secretOf } from "./job-tools.ts";
@@ -31,6 +32,7 @@ export async function runMaintain(
     { points: expiredPoints, activeDiskIds, now, margins },
     signal,
   );
+  await protectKeys(repository, signal);
   const archives = await deleteArchives(repository, job, now(), signal);
   const retrievals = await deleteRetrievals(repository, job, signal);
   const olderThan = new Date(now().getTime() - margins.sessionSeconds * 1000);
