@@ -36,7 +36,10 @@ export const holdfastTaskSchema = z.object({
 
 export type HoldfastTask = z.infer<typeof holdfastTaskSchema>;
 
-const measurementSchema = z.object({ seconds: z.number(), storedBytes: z.number().exactOptional() });
+const measurementSchema = z.object({
+  seconds: z.number(),
+  storedBytes: z.number().exactOptional(),
+});
 const holdfastRoundSchema = z.object({
   first: measurementSchema,
   incremental: measurementSchema,

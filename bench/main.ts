@@ -102,7 +102,8 @@ async function roundOfHoldfast(plan: Plan, images: DiskImages, folder: string) {
     return runHoldfast({ store, folder, images });
   }
   await using azurite = await startAzurite(join(folder, "azurite"));
-  return runHoldfast({ store: azurite.location, folder, images });
+  // Awaited here: Azurite stops when this function returns.
+  return await runHoldfast({ store: azurite.location, folder, images });
 }
 
 async function measureSpeed(plan: Plan): Promise<void> {

@@ -69,7 +69,7 @@ export async function startAzurite(folder: string): Promise<RunningStore> {
   }
 }
 
-/** Azurite prints where it listens. Its output is read to the end: a closed pipe would end it. */
+/** Azurite prints where it listens. */
 async function addressOf(lines: Interface, signal: AbortSignal): Promise<string> {
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   lines.on("line", (line) => {

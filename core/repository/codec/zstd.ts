@@ -3,7 +3,7 @@ import { damaged } from "../format/layout.ts";
 
 /** Measured best product of speed and size on file-system content (docs/performance.md). */
 const LEVEL = 3;
-/** For content that shrinks a lot anyway: a twelfth smaller there, for a third more time in all. */
+/** For content that shrinks a lot anyway; there it gains most (docs/performance.md). */
 const LEVEL_FOR_DENSE_GAIN = 5;
 const DENSE_GAIN_SHARE = 1 / 4;
 
