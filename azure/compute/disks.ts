@@ -1,14 +1,18 @@
 import type { Disk } from "@azure/arm-compute";
 import { HoldfastError } from "#core/lib/errors.ts";
 import { vhdFooterSizeBytes } from "#core/lib/vhd-footer.ts";
-import type { ComputePort, UploadDiskRequest } from "#core/ports/compute.ts";
+import type { ComputePort, DiskSettings, UploadDiskRequest } from "#core/ports/compute.ts";
 import { callAzure, readAzure } from "../errors.ts";
 import { parseResourceId } from "../resource-id.ts";
 import { submit, type ClientsOf } from "../resource-manager.ts";
 import { definedOf } from "./defined-fields.ts";
+import { accessFields, networkAccessOf, privateThrough } from "./network-access.ts";
 import { diskSizeOf, provisioningOf } from "./provisioning.ts";
 
-type DiskCalls = Pick<ComputePort, "startUploadDisk" | "readDisk" | "startDeleteDisk">;
+type DiskCalls = Pick<
+  ComputePort,
+  "startUploadDisk" | "readDisk" | "startDeleteDisk" | "startDiskSettings"
+>;
 
 export function createDisks(clientsOf: ClientsOf): DiskCalls {
   function readAzureDisk(diskId: string): Promise<Disk | undefined> {
@@ -43,7 +47,22 @@ export function createDisks(clientsOf: ClientsOf): DiskCalls {
         diskState: disk.diskState ?? "Unknown",
         sizeBytes: diskSizeOf(disk),
         tags: disk.tags ?? {},
+        settings: settingsOf(disk),
       };
+    },
+
+    async startDiskSettings(diskId, settings) {
+      const { subscriptionId, resourceGroup, names } = parseResourceId(diskId);
+      const { networkAccess, diskEncryptionSetId, dataAccessAuthMode } = settings;
+      await callAzure(`change disk ${diskId}`, () =>
+        submit(() =>
+          clientsOf(subscriptionId).compute.disks.update(resourceGroup, names[0], {
+            ...accessFields(networkAccess),
+            ...encryptionOf(diskEncryptionSetId),
+            ...(dataAccessAuthMode !== undefined && { dataAccessAuthMode }),
+          }),
+        ),
+      );
     },
 
     async startDeleteDisk(diskId) {
@@ -65,16 +84,26 @@ function uploadDiskBody(request: UploadDiskRequest): Disk {
     ...(request.hyperVGeneration !== undefined && { hyperVGeneration: request.hyperVGeneration }),
     ...(request.purchasePlan !== undefined && { purchasePlan: definedOf(request.purchasePlan) }),
     ...capabilitiesOf(request),
-    ...(request.diskEncryptionSetId !== undefined && {
-      encryption: {
-        type: "EncryptionAtRestWithCustomerKey",
-        diskEncryptionSetId: request.diskEncryptionSetId,
-      },
-    }),
+    ...privateThrough(request.diskAccessId),
     creationData: {
       createOption: "Upload",
       uploadSizeBytes: request.sizeBytes + vhdFooterSizeBytes,
     },
+  };
+}
+
+/** Encrypting an unattached disk again, with the keys of a set, is an update of it. */
+function encryptionOf(diskEncryptionSetId: string | undefined): Pick<Disk, "encryption"> {
+  if (diskEncryptionSetId === undefined) return {};
+  return { encryption: { type: "EncryptionAtRestWithCustomerKey", diskEncryptionSetId } };
+}
+
+function settingsOf(disk: Disk): DiskSettings {
+  return {
+    networkAccess: networkAccessOf(disk),
+    diskEncryptionSetId: disk.encryption?.diskEncryptionSetId,
+    dataAccessAuthMode:
+      disk.dataAccessAuthMode === "AzureActiveDirectory" ? disk.dataAccessAuthMode : undefined,
   };
 }
 

@@ -3,9 +3,13 @@ import type { ComputePort, SnapshotState } from "#core/ports/compute.ts";
 import { callAzure, readAzure } from "../errors.ts";
 import { parseResourceId } from "../resource-id.ts";
 import { submit, type ClientsOf } from "../resource-manager.ts";
+import { networkAccessOf, privateThrough } from "./network-access.ts";
 import { diskSizeOf, provisioningOf } from "./provisioning.ts";
 
-type SnapshotCalls = Pick<ComputePort, "startSnapshot" | "readSnapshot" | "startDeleteSnapshot">;
+type SnapshotCalls = Pick<
+  ComputePort,
+  "startSnapshot" | "readSnapshot" | "startDeleteSnapshot" | "startSnapshotAccess"
+>;
 
 export function createSnapshots(clientsOf: ClientsOf): SnapshotCalls {
   return {
@@ -20,6 +24,11 @@ export function createSnapshots(clientsOf: ClientsOf): SnapshotCalls {
             sku: { name: "Standard_LRS" },
             incremental: true,
             creationData: { createOption: "Copy", sourceResourceId: request.sourceDiskId },
+            // In the call that makes it: set later, there would be a time without it.
+            ...privateThrough(request.diskAccessId),
+            ...(request.dataAccessAuthMode !== undefined && {
+              dataAccessAuthMode: request.dataAccessAuthMode,
+            }),
           }),
         ),
       );
@@ -31,6 +40,19 @@ export function createSnapshots(clientsOf: ClientsOf): SnapshotCalls {
         clientsOf(subscriptionId).compute.snapshots.get(resourceGroup, names[0]),
       );
       return snapshot === undefined ? undefined : snapshotStateOf(snapshotId, snapshot);
+    },
+
+    async startSnapshotAccess(snapshotId, diskAccessId) {
+      const { subscriptionId, resourceGroup, names } = parseResourceId(snapshotId);
+      await callAzure(`move snapshot ${snapshotId} to disk access ${diskAccessId}`, () =>
+        submit(() =>
+          clientsOf(subscriptionId).compute.snapshots.update(
+            resourceGroup,
+            names[0],
+            privateThrough(diskAccessId),
+          ),
+        ),
+      );
     },
 
     async startDeleteSnapshot(snapshotId) {
@@ -54,5 +76,6 @@ function snapshotStateOf(snapshotId: string, snapshot: Snapshot): SnapshotState 
     createdAt: snapshot.timeCreated,
     tags: snapshot.tags ?? {},
     location: snapshot.location,
+    networkAccess: networkAccessOf(snapshot),
   };
 }

@@ -90,6 +90,10 @@ function diskOf(
       disk?.securityProfile?.securityType ??
       (isOsDisk ? vm.securityProfile?.securityType : undefined),
     diskEncryptionSetId: disk?.encryption?.diskEncryptionSetId,
+    networkAccessPolicy: disk?.networkAccessPolicy,
+    publicNetworkAccess: disk?.publicNetworkAccess,
+    diskAccessId: disk?.diskAccessId,
+    dataAccessAuthMode: disk?.dataAccessAuthMode,
     purchasePlan: disk?.purchasePlan ?? (isOsDisk ? vm.plan : undefined),
     supportedCapabilities: disk?.supportedCapabilities,
     tags: disk?.tags ?? {},

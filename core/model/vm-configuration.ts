@@ -33,6 +33,12 @@ export const diskConfigurationSchema = z.object({
   hyperVGeneration: z.string().optional(),
   securityType: z.string().optional(),
   diskEncryptionSetId: z.string().optional(),
+  /** Who may export the disk; points from before it was captured lack the three. */
+  networkAccessPolicy: z.enum(["AllowAll", "AllowPrivate", "DenyAll"]).optional(),
+  publicNetworkAccess: z.enum(["Enabled", "Disabled"]).optional(),
+  diskAccessId: z.string().optional(),
+  /** `AzureActiveDirectory`: a token is asked for beside the SAS. */
+  dataAccessAuthMode: z.enum(["None", "AzureActiveDirectory"]).optional(),
   purchasePlan: purchasePlanSchema.optional(),
   supportedCapabilities: z
     .object({

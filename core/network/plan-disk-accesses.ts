@@ -7,8 +7,10 @@
  * their slots.
  */
 import { createHash } from "node:crypto";
-import { RESOURCE_TYPES, resourceGroupOf, resourceId } from "../model/resource-id.ts";
-import type { DiskAccessState, DiskEndpointState } from "../ports/disk-accesses.ts";
+import { HoldfastError } from "../lib/errors.ts";
+import { RESOURCE_TYPES, resourceGroupOf, resourceId, sameId } from "../model/resource-id.ts";
+import type { DiskAccessState, ProvisioningState } from "../ports/compute.ts";
+import type { PrivateEndpointState } from "../ports/region.ts";
 
 /**
  * "At most 5 disks or snapshots being imported or exported at the same time with the same disk
@@ -18,19 +20,39 @@ export const SLOTS_PER_DISK_ACCESS = 5;
 /** A disk is read with two grants: the new snapshot's and its base's, until the job's end. */
 export const SLOTS_PER_BACKED_UP_DISK = 2;
 
+export interface DiskEndpointFacts extends Pick<
+  PrivateEndpointState,
+  "endpointId" | "provisioning" | "connection"
+> {
+  /** Made by the control plane, so that it may be made again. */
+  readonly isOwn: boolean;
+  /** Of the DNS zone group that keeps the names of the exports; `undefined` when there is none. */
+  readonly zoneGroup: ProvisioningState | undefined;
+}
+
 export interface DiskAccessFacts {
-  /** Those of the pool, by tag. */
+  /** Those of the pool, by tag, each with its endpoint in the workers' network. */
   readonly existing: readonly (Pick<DiskAccessState, "name" | "provisioning"> & {
-    readonly endpoint: DiskEndpointState | undefined;
+    readonly endpoint: DiskEndpointFacts | undefined;
   })[];
+  /** `verify`: somebody else sees to it that the zone has the endpoints' names. */
+  readonly privateDns: "manage" | "verify";
   /** Names that the sweep is removing: nothing new begins on them. */
   readonly retiring: readonly string[];
   /** The setting that bounds a pool. */
   readonly accessesMax: number;
 }
 
+export const DISK_ACCESS_ACTIONS = [
+  "create-disk-access",
+  "create-disk-endpoint",
+  "delete-disk-endpoint",
+  "create-disk-zone-group",
+] as const;
+export type DiskAccessActionKind = (typeof DISK_ACCESS_ACTIONS)[number];
+
 export interface DiskAccessAction {
-  readonly kind: "create-disk-access" | "create-disk-endpoint" | "create-disk-zone-group";
+  readonly kind: DiskAccessActionKind;
   readonly name: string;
   readonly reason: string;
 }
@@ -70,7 +92,7 @@ export function planDiskAccesses(
     .filter(({ name }) => !retiring.has(name))
     .sort((one, other) => numberOf(one.name) - numberOf(other.name));
   const used = kept.slice(0, neededCount);
-  const steps = used.map((access) => stepOf(access));
+  const steps = used.map((access) => stepOf(access, facts.privateDns));
   const created = freeNumbers(facts, neededCount - used.length).map((number): DiskAccessAction => {
     const reason = `${wanted.slots} exports at the same time need ${neededCount} disk accesses of ${SLOTS_PER_DISK_ACCESS} each; there are ${used.length}`;
     return { kind: "create-disk-access", name: nameOf(wanted.poolName, number), reason };
@@ -78,7 +100,9 @@ export function planDiskAccesses(
   const actions = [...steps.flatMap(({ action }) => action ?? []), ...created];
   const waitingFor = steps.flatMap((step) => step.waitingFor ?? []);
   const refusals = steps.flatMap((step) => step.refusal ?? []);
-  const usable = kept.filter((access) => isUsable(access)).map(({ name }) => name);
+  const usable = kept
+    .filter((access) => Object.keys(stepOf(access, facts.privateDns)).length === 0)
+    .map(({ name }) => name);
   return {
     actions,
     waitingFor,
@@ -98,13 +122,11 @@ interface Step {
   readonly refusal?: string;
 }
 
-function isUsable(access: DiskAccessFacts["existing"][number]): boolean {
-  const step = stepOf(access);
-  return Object.keys(step).length === 0;
-}
-
 /** The next thing that one disk access lacks. */
-function stepOf({ name, provisioning, endpoint }: DiskAccessFacts["existing"][number]): Step {
+function stepOf(
+  { name, provisioning, endpoint }: DiskAccessFacts["existing"][number],
+  privateDns: DiskAccessFacts["privateDns"],
+): Step {
   const act = (kind: DiskAccessAction["kind"], reason: string): Step => ({
     action: { kind, name, reason },
   });
@@ -116,17 +138,16 @@ function stepOf({ name, provisioning, endpoint }: DiskAccessFacts["existing"][nu
   if (endpoint.provisioning === "failed")
     return act("create-disk-endpoint", `the private endpoint of ${name} failed to be made`);
   if (endpoint.provisioning === "pending") return { waitingFor: `private endpoint of ${name}` };
-  switch (endpoint.connection) {
-    case "pending":
-      return { waitingFor: `approval of the private endpoint of disk access ${name}` };
-    case "rejected":
-    case "disconnected":
-      return {
-        refusal: `the connection of ${endpoint.endpointId} to disk access ${name} is ${endpoint.connection}: approve it, or delete the endpoint so that it is made again`,
-      };
-    case "approved":
-      break;
-  }
+  if (endpoint.connection === "Pending")
+    return { waitingFor: `approval of the private endpoint of disk access ${name}` };
+  // Somebody deleted the disk access: a new one of the same name does not get the old connection.
+  if (endpoint.connection === "Disconnected" && endpoint.isOwn)
+    return act("delete-disk-endpoint", `the private endpoint of ${name} leads nowhere any more`);
+  if (endpoint.connection !== "Approved")
+    return {
+      refusal: `the connection of ${endpoint.endpointId} to disk access ${name} is ${endpoint.connection}: approve it, or delete the endpoint so that it is made again`,
+    };
+  if (privateDns === "verify") return {};
   if (endpoint.zoneGroup === undefined || endpoint.zoneGroup === "failed")
     return act(
       "create-disk-zone-group",
@@ -196,6 +217,30 @@ export function diskPoolNamesOf(config: DiskPoolConfig, pool: DiskPool): DiskPoo
     endpointIdOf: (name) =>
       resourceId(workerResourceGroupId, RESOURCE_TYPES.privateEndpoint, `${name}-endpoint`),
   };
+}
+
+/** Name of the pool's disk access that an id stands for; `undefined` when it is of no such. */
+export function diskAccessNameOf(names: DiskPoolNames, id: string | undefined): string | undefined {
+  const name = id?.slice(id.lastIndexOf("/") + 1);
+  if (name === undefined || !sameId(id ?? "", names.diskAccessIdOf(name))) return undefined;
+  return name.startsWith(`${names.poolName}-`) ? name : undefined;
+}
+
+/**
+ * Disk accesses for so many new snapshots or disks, evenly and in turn; jobs begin at different ones.
+ * Where they are does not bind snapshots: `disk-slots.ts` moves those that find no slot there.
+ */
+export function spreadOver(
+  accesses: readonly string[],
+  { count, jobId }: { readonly count: number; readonly jobId: string },
+): readonly string[] {
+  const start = createHash("sha256").update(jobId).digest().readUInt32BE(0);
+  return Array.from({ length: count }, (_, index) => {
+    const access = accesses[(start + index) % accesses.length];
+    if (access === undefined)
+      throw new HoldfastError("NoDiskAccess", "There is no disk access that can be used now.");
+    return access;
+  });
 }
 
 /** Key of the entity that hands out the pool's slots. */

@@ -2,6 +2,7 @@ import { HoldfastError } from "#core/lib/errors.ts";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import { SESSION_TAG } from "#core/backup/snapshot-tags.ts";
 import { resourceGroupOf } from "#core/model/resource-id.ts";
+import { spreadOver } from "#core/network/plan-disk-accesses.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import {
   planRestore,
@@ -13,6 +14,7 @@ import {
 import type { AppContext } from "../app-context.ts";
 import type { Readiness } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
+import { poolNamesOf } from "./disk-accesses.ts";
 import { getRestorable, whyUnreadable, type Restorable } from "./restorable.ts";
 import { getRunningSession } from "./running-session.ts";
 import { readinessOf } from "./workers.ts";
@@ -22,7 +24,7 @@ const CALLS_AT_ONCE = 8;
 
 type Targets = Omit<RestorePlan, "conflicts"> & Restorable;
 
-async function targetsOf(context: AppContext, sessionId: string): Promise<Targets> {
+export async function targetsOf(context: AppContext, sessionId: string): Promise<Targets> {
   const { restoreRequest } = await context.records.sessions.get(sessionId);
   if (restoreRequest === undefined)
     throw new HoldfastError("WrongSession", `Session '${sessionId}' is no restore.`);
@@ -105,10 +107,14 @@ function sizeOf(point: RestorePoint, diskId: string): number {
 
 export const startRestoreDisks = defineActivity(
   "start-restore-disks",
-  async (context, { sessionId }) => {
+  async (context, { sessionId, accesses }) => {
     await getRunningSession(context, sessionId);
     const targets = await targetsOf(context, sessionId);
-    await mapBounded(targets.disks, CALLS_AT_ONCE, ({ source, diskId }) =>
+    const { subscriptionId } = resourceGroupOf(targets.vmResourceId);
+    const names = poolNamesOf(context, { location: targets.location, subscriptionId });
+    const spread = spreadOver(accesses, { count: targets.disks.length, jobId: sessionId });
+    const numbered = targets.disks.map((disk, index) => ({ ...disk, access: spread[index] ?? "" }));
+    await mapBounded(numbered, CALLS_AT_ONCE, ({ source, diskId, access }) =>
       context.compute.startUploadDisk({
         diskId,
         location: targets.location,
@@ -120,7 +126,7 @@ export const startRestoreDisks = defineActivity(
         securityType: source.securityType,
         purchasePlan: source.purchasePlan,
         supportedCapabilities: source.supportedCapabilities,
-        diskEncryptionSetId: source.diskEncryptionSetId,
+        diskAccessId: names.diskAccessIdOf(access),
         tags: { ...source.tags, [SESSION_TAG]: sessionId },
       }),
     );

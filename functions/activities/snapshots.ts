@@ -7,11 +7,14 @@ import {
   encodeSnapshotTag,
   SNAPSHOT_SET_TAG,
 } from "#core/backup/snapshot-tags.ts";
+import { resourceGroupOf } from "#core/model/resource-id.ts";
+import { spreadOver } from "#core/network/plan-disk-accesses.ts";
 import { pointIdOfSession, type RestorePoint } from "#core/model/restore-point.ts";
 import { disksOf } from "#core/model/vm-configuration.ts";
 import type { BackupSpec, JobRecord } from "#core/model/job-record.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
+import { poolNamesOf } from "./disk-accesses.ts";
 import { getRunningSession } from "./running-session.ts";
 
 /** A VM has at most 65 disks: its snapshots are all asked for at once, close together in time. */
@@ -72,12 +75,18 @@ export const captureVm = defineActivity("capture-vm", async (context, input) => 
   return { location, diskCount: spec.disks.length };
 });
 
-export const startSnapshots = defineActivity("start-snapshots", async (context, { jobId }) => {
+export const startSnapshots = defineActivity("start-snapshots", async (context, input) => {
   const { compute, config } = context;
-  const { spec, sessionId } = await getBackupJob(context, jobId);
+  const { jobId, accesses } = input;
+  const { spec, sessionId, location } = await getBackupJob(context, jobId);
   await getRunningSession(context, sessionId);
+  await noteTime(context, jobId, spec);
+  const { subscriptionId } = resourceGroupOf(spec.vm.resourceId);
+  const names = poolNamesOf(context, { location, subscriptionId });
+  const spread = spreadOver(accesses, { count: spec.disks.length, jobId });
   const sources = new Map(disksOf(spec.vm).map((disk) => [disk.diskId, disk]));
-  await mapBounded(spec.disks, SNAPSHOTS_AT_ONCE, async (disk) => {
+  const numbered = spec.disks.map((disk, index) => ({ disk, access: spread[index] ?? "" }));
+  await mapBounded(numbered, SNAPSHOTS_AT_ONCE, async ({ disk, access }) => {
     const source = sources.get(disk.diskId);
     if (source === undefined)
       throw new HoldfastError("CorruptRecord", `Job '${jobId}' names an unknown disk.`);
@@ -86,6 +95,8 @@ export const startSnapshots = defineActivity("start-snapshots", async (context, 
       snapshotId: disk.snapshotId,
       sourceDiskId: source.resourceId,
       location: source.location,
+      diskAccessId: names.diskAccessIdOf(access),
+      dataAccessAuthMode: source.dataAccessAuthMode,
       tags: {
         [CONTROL_PLANE_TAG]: config.controlPlaneId,
         [SNAPSHOT_SET_TAG]: encodeSnapshotTag(config.masterKey, disk.snapshotId, tag),
@@ -94,6 +105,19 @@ export const startSnapshots = defineActivity("start-snapshots", async (context, 
   });
   return { snapshotCount: spec.disks.length };
 });
+
+/** The point's time is that of its snapshots: making a region's network took a while since. */
+async function noteTime(context: AppContext, jobId: string, spec: BackupSpec): Promise<void> {
+  const [first] = spec.disks;
+  if (first === undefined || (await context.compute.readSnapshot(first.snapshotId)) !== undefined)
+    return;
+  const takenAt = context.clock().toISOString();
+  await context.records.jobs.update(jobId, (job) =>
+    job.state === "prepared" && job.spec.kind === "backup"
+      ? { ...job, spec: { ...job.spec, takenAt } }
+      : undefined,
+  );
+}
 
 const COPY_DONE_PERCENT = 100;
 

@@ -1,19 +1,22 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  diskAccessNameOf,
   diskPoolKeyOf,
   diskPoolNamesOf,
   planDiskAccesses,
+  spreadOver,
   SLOTS_PER_DISK_ACCESS,
   type DiskAccessFacts,
+  type DiskEndpointFacts,
 } from "#core/network/plan-disk-accesses.ts";
-import type { DiskEndpointState } from "#core/ports/disk-accesses.ts";
 
 const poolName = "holdfast-westeurope-1";
-const endpoint: DiskEndpointState = {
+const endpoint: DiskEndpointFacts = {
   endpointId: "/subscriptions/s/endpoints/1",
   provisioning: "succeeded",
-  connection: "approved",
+  connection: "Approved",
+  isOwn: true,
   zoneGroup: "succeeded",
 };
 
@@ -26,7 +29,13 @@ function access(
 }
 
 function plan(slots: number, facts: Partial<DiskAccessFacts> = {}) {
-  const all = { existing: [], retiring: [], accessesMax: 30, ...facts };
+  const all = {
+    existing: [],
+    retiring: [],
+    accessesMax: 30,
+    privateDns: "manage" as const,
+    ...facts,
+  };
   return planDiskAccesses(all, { slots, poolName });
 }
 
@@ -47,6 +56,7 @@ describe("disk accesses of a pool", () => {
     const cases = [
       [{ endpoint: undefined }, "create-disk-endpoint"],
       [{ endpoint: { ...endpoint, provisioning: "failed" } }, "create-disk-endpoint"],
+      [{ endpoint: { ...endpoint, connection: "Disconnected" } }, "delete-disk-endpoint"],
       [{ endpoint: { ...endpoint, zoneGroup: undefined } }, "create-disk-zone-group"],
       [{ endpoint: { ...endpoint, zoneGroup: "failed" } }, "create-disk-zone-group"],
       [{ provisioning: "failed", endpoint: undefined }, "create-disk-access"],
@@ -59,7 +69,7 @@ describe("disk accesses of a pool", () => {
     const cases = [
       [{ provisioning: "pending", endpoint: undefined }, "disk access"],
       [{ endpoint: { ...endpoint, provisioning: "pending" } }, "private endpoint of"],
-      [{ endpoint: { ...endpoint, connection: "pending" } }, "approval of the private endpoint"],
+      [{ endpoint: { ...endpoint, connection: "Pending" } }, "approval of the private endpoint"],
       [{ endpoint: { ...endpoint, zoneGroup: "pending" } }, "DNS records"],
     ] as const;
     for (const [fields, text] of cases) {
@@ -69,9 +79,15 @@ describe("disk accesses of a pool", () => {
     }
   });
 
+  it("leaves the names to whoever owns the zones", () => {
+    const existing = [access(1, { endpoint: { ...endpoint, zoneGroup: undefined } })];
+    expect(plan(5, { existing, privateDns: "verify" })).toMatchObject({ ready: true });
+  });
+
   it("says which connection somebody refused, and what to do", () => {
-    for (const connection of ["rejected", "disconnected"] as const) {
-      const found = plan(5, { existing: [access(1, { endpoint: { ...endpoint, connection } })] });
+    for (const connection of ["Rejected", "Disconnected"] as const) {
+      const refused = { ...endpoint, connection, isOwn: false };
+      const found = plan(5, { existing: [access(1, { endpoint: refused })] });
       expect(found).toMatchObject({ ready: false, actions: [], usable: [] });
       expect(found.refusals).toEqual([expect.stringContaining(`is ${connection}: approve it`)]);
     }
@@ -96,7 +112,8 @@ describe("disk accesses of a pool", () => {
       fc.record({
         endpointId: fc.constant("e"),
         provisioning: fc.constantFrom("pending", "succeeded", "failed"),
-        connection: fc.constantFrom("approved", "pending", "rejected", "disconnected"),
+        connection: fc.constantFrom("Approved", "Pending", "Rejected", "Disconnected"),
+        isOwn: fc.boolean(),
         zoneGroup: fc.option(fc.constantFrom("pending", "succeeded", "failed"), { nil: undefined }),
       }),
       { nil: undefined },
@@ -113,6 +130,7 @@ describe("disk accesses of a pool", () => {
       existing: pool.map((number, index) => access(number, parts[index])),
       retiring: retired.map((number) => access(number).name),
       accessesMax,
+      privateDns: "manage",
     }));
 
   it("uses what exists before it creates, never more than allowed, never a name twice", () => {
@@ -159,6 +177,24 @@ describe("disk accesses of a pool", () => {
   });
 });
 
+describe("spreading new snapshots", () => {
+  it("is even, in turn, and the same for the same job", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9 }), fc.nat(60), fc.string(), (size, count, jobId) => {
+        const accesses = Array.from({ length: size }, (_, index) => `a-${index}`);
+        const spread = spreadOver(accesses, { count, jobId });
+        expect(spread).toEqual(spreadOver(accesses, { count, jobId }));
+        const counts = accesses.map((each) => spread.filter((found) => found === each).length);
+        expect(Math.max(...counts) - Math.min(...counts)).toBeLessThanOrEqual(1);
+      }),
+    );
+  });
+
+  it("is refused without a disk access", () => {
+    expect(() => spreadOver([], { count: 1, jobId: "j" })).toThrow("no disk access");
+  });
+});
+
 describe("names of a pool", () => {
   const config = {
     controlPlaneId: "CP",
@@ -173,6 +209,16 @@ describe("names of a pool", () => {
     expect(names.endpointIdOf("a")).toBe(
       "/subscriptions/workers/resourceGroups/holdfast-workers-rg/providers/Microsoft.Network/privateEndpoints/a-endpoint",
     );
+  });
+
+  it("knows its own disk accesses by their ids only", () => {
+    const names = diskPoolNamesOf(config, { location: "westeurope", subscriptionId: "OTHER" });
+    const name = `${names.poolName}-01`;
+    expect(diskAccessNameOf(names, names.diskAccessIdOf(name).toUpperCase())).toBeUndefined();
+    expect(diskAccessNameOf(names, names.diskAccessIdOf(name))).toBe(name);
+    expect(diskAccessNameOf(names, names.diskAccessIdOf("theirs"))).toBeUndefined();
+    expect(diskAccessNameOf(names, `/subscriptions/x/${name}`)).toBeUndefined();
+    expect(diskAccessNameOf(names, undefined)).toBeUndefined();
   });
 
   it("differ by subscription, region and control plane, not by case", () => {
