@@ -21,6 +21,12 @@ const PERMANENT_CONFLICTS: ReadonlySet<string> = new Set([
   "TableAlreadyExists",
 ]);
 
+/** Codes that say "not now", whatever their status: somebody else changes what is needed. */
+const BUSY_CODES: ReadonlySet<string> = new Set([
+  "AnotherOperationInProgress",
+  "ReferencedResourceNotProvisioned",
+]);
+
 /** Codes of failed operations (they come without a status) that another attempt can cure. */
 const PASSING_FAILURES: ReadonlySet<string> = new Set([
   "InternalExecutionError",
@@ -122,6 +128,7 @@ export function redact(text: string): string {
 function adviceFor(status: number | undefined, code: string, name: unknown): RetryAdvice {
   // The token endpoint of a machine that has just started may answer late.
   if (name === "CredentialUnavailableError") return "backoff";
+  if (BUSY_CODES.has(code)) return "backoff";
   if (status === undefined) {
     // A RestError without a status had no answer at all: connection lost, name not resolved.
     return name === "RestError" || PASSING_FAILURES.has(code) ? "backoff" : "never";

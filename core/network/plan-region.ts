@@ -1,116 +1,49 @@
 /**
- * What a region needs before a worker runs there, as actions with reasons: an own virtual network
- * with a subnet that has no default outbound access and a network security group, and a staging
- * account. `steps` is the seam for what the private network adds (endpoints, disk accesses): a step
- * looks at the facts and answers what is missing.
+ * What a region's private network lacks, as actions with reasons (see `region-plan.ts` for the nouns):
+ * the workers' network, the staging account, private endpoints, private DNS, peerings with the hub.
+ * Pure: the same facts always give the same plan, and a network that is complete gives none.
  */
-import { createHash } from "node:crypto";
-import type { StagingAccountState, WorkerNetworkState } from "../ports/region.ts";
-import { RESOURCE_TYPES, resourceId } from "../model/resource-id.ts";
+import { sameId } from "../model/resource-id.ts";
+import { planPeerings } from "./plan-peerings.ts";
+import { planPrivateDns } from "./plan-private-dns.ts";
+import { planPrivateEndpoints } from "./plan-private-endpoints.ts";
+import { planStagingAccount } from "./plan-staging-account.ts";
+import { planWorkerNetwork } from "./plan-worker-network.ts";
+import {
+  findSubnet,
+  lastNameOf,
+  PlanBuilder,
+  type RegionConfig,
+  type RegionFacts,
+  type RegionPlan,
+} from "./region-plan.ts";
 
-export interface RegionConfig {
-  readonly controlPlaneId: string;
-  readonly resourceGroupId: string;
+/** Names beyond these are in `region-plan.ts`. */
+export function planRegion(facts: RegionFacts, config: RegionConfig): RegionPlan {
+  const plan = new PlanBuilder();
+  checkHub(plan, facts, config);
+  // In this order: what comes later needs what comes before.
+  planWorkerNetwork(plan, facts, config);
+  planStagingAccount(plan, facts, config);
+  planPrivateDns(plan, facts, config);
+  planPrivateEndpoints(plan, facts, config);
+  planPeerings(plan, facts, config);
+  return plan.build();
 }
 
-export interface RegionFacts {
-  readonly location: string;
-  readonly network: WorkerNetworkState | undefined;
-  readonly stagingAccount: StagingAccountState | undefined;
-}
-
-export interface RegionAction {
-  readonly kind: "create-network" | "create-staging-account";
-  readonly reason: string;
-}
-
-export interface RegionPlan {
-  readonly actions: readonly RegionAction[];
-  /** What is under way: look again later. */
-  readonly waitingFor: readonly string[];
-  readonly ready: boolean;
-}
-
-interface StepAnswer {
-  readonly action?: RegionAction;
-  readonly waitingFor?: string;
-}
-
-type RegionStep = (facts: RegionFacts) => StepAnswer;
-
-const steps: readonly RegionStep[] = [planNetwork, planStagingAccount];
-
-export function planRegion(facts: RegionFacts): RegionPlan {
-  const answers = steps.map((step) => step(facts));
-  const actions = answers.flatMap((answer) => answer.action ?? []);
-  const waitingFor = answers.flatMap((answer) => answer.waitingFor ?? []);
-  return { actions, waitingFor, ready: actions.length === 0 && waitingFor.length === 0 };
-}
-
-function planNetwork({ network, location }: RegionFacts): StepAnswer {
-  if (network === undefined) {
-    const reason = `${location} has no worker network`;
-    return { action: { kind: "create-network", reason } };
-  }
-  if (network.provisioning === "pending") return { waitingFor: "worker network" };
-  if (network.provisioning === "failed") {
-    const reason = `the worker network in ${location} failed to be made`;
-    return { action: { kind: "create-network", reason } };
-  }
-  return {};
-}
-
-function planStagingAccount({ stagingAccount, location }: RegionFacts): StepAnswer {
-  if (stagingAccount === undefined) {
-    const reason = `${location} has no staging account`;
-    return { action: { kind: "create-staging-account", reason } };
-  }
-  if (stagingAccount.provisioning === "pending") return { waitingFor: "staging account" };
-  if (stagingAccount.provisioning === "failed") {
-    const reason = `the staging account in ${location} failed to be made`;
-    return { action: { kind: "create-staging-account", reason } };
-  }
-  return {};
-}
-
-export interface RegionNames {
-  readonly virtualNetworkId: string;
-  readonly subnetName: string;
-  readonly networkSecurityGroupId: string;
-  readonly stagingAccountId: string;
-}
-
-/** Names are derived, so that a repeated run finds what an earlier one made. */
-export function regionNamesOf(config: RegionConfig, location: string): RegionNames {
-  const digest = createHash("sha256")
-    .update(`${config.controlPlaneId.toLowerCase()}\n${location}`)
-    .digest("hex");
-  const { resourceGroupId: group } = config;
-  return {
-    virtualNetworkId: resourceId(group, RESOURCE_TYPES.virtualNetwork, `holdfast-${location}`),
-    subnetName: "workers",
-    networkSecurityGroupId: resourceId(
-      group,
-      RESOURCE_TYPES.networkSecurityGroup,
-      `holdfast-${location}`,
-    ),
-    // Account names are unique in the world: 3 to 24 lower-case letters and digits.
-    stagingAccountId: resourceId(
-      group,
-      RESOURCE_TYPES.storageAccount,
-      `holdfast${digest.slice(0, 16)}`,
-    ),
-  };
-}
-
-/** Worker networks lie here; each region takes one /24, so that they can be peered. */
-const WORKER_ADDRESS_SPACE = { first: 10, second: 213, prefixLength: 24, count: 256 } as const;
-
-/** Prefixes in the order in which they are tried, each /24 of 10.213.0.0/16. */
-export function* candidatePrefixes(taken: ReadonlySet<string>): Generator<string> {
-  const { first, second, prefixLength, count } = WORKER_ADDRESS_SPACE;
-  for (let third = 0; third < count; third++) {
-    const prefix = `${first}.${second}.${third}.0/${prefixLength}`;
-    if (!taken.has(prefix)) yield prefix;
-  }
+/** The hub comes with the deployment and is only looked at. */
+function checkHub(plan: PlanBuilder, { hub }: RegionFacts, config: RegionConfig): void {
+  const { hubNetworkId, endpointSubnetId } = config;
+  if (hub === undefined)
+    plan.refuse(
+      "ControlNetworkNotFound",
+      `The control plane's network ${hubNetworkId} does not exist, or the control plane may not read it: correct HOLDFAST_CONTROL_NETWORK_ID, or give its identity the role 'Holdfast network' there.`,
+    );
+  else if (findSubnet(hub, endpointSubnetId) === undefined)
+    plan.refuse(
+      "EndpointSubnetNotFound",
+      `The control plane's network ${lastNameOf(hub.networkId)} has no subnet ${endpointSubnetId}: correct HOLDFAST_ENDPOINT_SUBNET_ID.`,
+    );
+  else if (!sameId(hub.networkId, hubNetworkId))
+    throw new Error("the facts are of another hub than the configuration's");
 }
