@@ -1,6 +1,7 @@
 import { generateKeyPairSync } from "node:crypto";
-import type { ImageReference, VirtualMachine } from "@azure/arm-compute";
+import type { ImageReference, OSDisk, VirtualMachine } from "@azure/arm-compute";
 import { HoldfastError } from "#core/lib/errors.ts";
+import type { WorkerImage } from "#core/model/worker-configuration.ts";
 import type { WorkerVmRequest } from "#core/ports/compute.ts";
 import { parseResourceId } from "../resource-id.ts";
 
@@ -9,7 +10,8 @@ const ADMIN_USER = "holdfast";
 
 /**
  * A worker boots without internet: cloud-init must not refresh packages and the update timers must
- * not wait for mirrors that cannot be reached.
+ * not wait for mirrors that cannot be reached. Where the operator has a mirror, the install script
+ * takes the masks off (`core/workers/install-script.ts`).
  */
 const CLOUD_CONFIG = `#cloud-config
 package_update: false
@@ -17,6 +19,9 @@ package_upgrade: false
 bootcmd:
   - [systemctl, mask, --now, apt-daily.timer, apt-daily-upgrade.timer, unattended-upgrades.service]
 `;
+
+/** Azure bills what spot costs now, at most the price of a regular machine, and evicts for room only. */
+const SPOT_PRICE_ANY = -1;
 
 /**
  * Body of a worker VM: pinned image, no public address (its NIC has none), login impossible, disk and
@@ -32,14 +37,14 @@ export function workerVmBody(request: WorkerVmRequest): VirtualMachine {
       userAssignedIdentities: { [request.identityResourceId]: {} },
     },
     hardwareProfile: { vmSize: request.vmSize },
+    ...(request.priority === "spot" && {
+      priority: "Spot",
+      evictionPolicy: "Delete",
+      billingProfile: { maxPrice: SPOT_PRICE_ANY },
+    }),
     storageProfile: {
-      imageReference: imageReferenceOf(request.imageUrn),
-      osDisk: {
-        createOption: "FromImage",
-        deleteOption: "Delete",
-        caching: "ReadWrite",
-        managedDisk: { storageAccountType: "StandardSSD_LRS" },
-      },
+      imageReference: imageReferenceOf(request.image),
+      osDisk: osDiskOf(request, `${names[0]}-os`),
     },
     osProfile: {
       computerName: names[0],
@@ -69,8 +74,30 @@ export function workerVmBody(request: WorkerVmRequest): VirtualMachine {
   };
 }
 
+function osDiskOf(request: WorkerVmRequest, name: string): OSDisk {
+  const common = { name, createOption: "FromImage", deleteOption: "Delete" } as const;
+  // Lives on the machine that the VM runs on (https://learn.microsoft.com/azure/virtual-machines/ephemeral-os-disks).
+  if (request.osDisk === "ephemeral")
+    return {
+      ...common,
+      caching: "ReadOnly",
+      diffDiskSettings: { option: "Local", placement: "CacheDisk" },
+    };
+  const { diskEncryptionSetId } = request;
+  return {
+    ...common,
+    caching: "ReadWrite",
+    managedDisk: {
+      storageAccountType: "StandardSSD_LRS",
+      ...(diskEncryptionSetId !== undefined && { diskEncryptionSet: { id: diskEncryptionSetId } }),
+    },
+  };
+}
+
 /** `publisher:offer:sku:version`; a floating version would make workers differ from day to day. */
-function imageReferenceOf(urn: string): ImageReference {
+function imageReferenceOf(image: WorkerImage): ImageReference {
+  if (image.kind === "gallery") return { id: image.imageId };
+  const { urn } = image;
   const [publisher, offer, sku, version, ...rest] = urn.split(":");
   const complete = [publisher, offer, sku, version].every(
     (part) => part !== undefined && part !== "",

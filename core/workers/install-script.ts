@@ -15,6 +15,8 @@ export interface InstallParameters {
   };
   /** Settings of the agent that are not secret. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Mirror of the archive of Ubuntu; security updates are off without one. */
+  readonly updateMirrorUrl?: string | undefined;
 }
 
 export interface InstallSecrets {
@@ -29,6 +31,9 @@ export function installParametersOf(install: InstallParameters): Record<string, 
     HOLDFAST_BUNDLE_BYTES: String(install.bundle.sizeBytes),
     HOLDFAST_BUNDLE_SHA256: install.bundle.sha256,
     HOLDFAST_BUNDLE_MD5: install.bundle.md5,
+    ...(install.updateMirrorUrl === undefined
+      ? {}
+      : { HOLDFAST_UPDATE_MIRROR: install.updateMirrorUrl }),
     ...install.settings,
   };
 }
@@ -81,6 +86,9 @@ release="$root/$HOLDFAST_BUNDLE_VERSION"
 rm -rf "$staged"
 mkdir -p "$staged"
 tar -xzf "$archive" -C "$staged" --no-same-owner
+# The agent runs as a user without a name: it reads the bundle, never the file with the secret.
+chmod -R u=rwX,go=rX "$staged"
+chmod 755 "$root"
 rm -rf "$release"
 mv "$staged" "$release"
 ln -sfn "$release" "$root/current"
@@ -100,15 +108,64 @@ for name in HOLDFAST_WORKER_ID HOLDFAST_WORKER_SECRET HOLDFAST_WORKER_CLIENT_ID 
   printf '%s="%s"\n' "$name" "$value" >> "$environment"
 done
 
+# Security updates come from the operator's mirror or not at all: a timer that waits for an archive
+# that cannot be reached keeps the disk busy and the lock of dpkg held. Nothing is fetched here.
+configure_updates() {
+  apt="${"${HOLDFAST_APT:-/etc/apt}"}"
+  mkdir -p "$apt/sources.list.d" "$apt/apt.conf.d"
+  codename=$(. "${"${HOLDFAST_OS_RELEASE:-/etc/os-release}"}" && echo "$VERSION_CODENAME")
+  rm -f "$apt/sources.list" "$apt/sources.list.d"/*.list "$apt/sources.list.d"/*.sources
+  printf 'Types: deb
+URIs: %s
+Suites: %s
+Components: main universe
+Signed-By: %s
+'     "$HOLDFAST_UPDATE_MIRROR" "$codename $codename-updates $codename-security"     /usr/share/keyrings/ubuntu-archive-keyring.gpg > "$apt/sources.list.d/holdfast.sources"
+  cat > "$apt/apt.conf.d/99holdfast-updates" <<'APT'
+APT::Periodic::Update-Package-Lists "1";
+APT::Periodic::Unattended-Upgrade "1";
+#clear Unattended-Upgrade::Allowed-Origins;
+Unattended-Upgrade::Allowed-Origins { "${"${distro_id}:${distro_codename}-security"}"; };
+Unattended-Upgrade::Automatic-Reboot "false";
+Acquire::Retries "1";
+Acquire::http::Timeout "20";
+Acquire::https::Timeout "20";
+APT
+  chmod 644 "$apt/sources.list.d/holdfast.sources" "$apt/apt.conf.d/99holdfast-updates"
+}
+updates="apt-daily.timer apt-daily-upgrade.timer unattended-upgrades.service"
+if [ -n "${"${HOLDFAST_UPDATE_MIRROR:-}"}" ]; then
+  case "$HOLDFAST_UPDATE_MIRROR" in
+    http://* | https://*) ;;
+    *) fail "the mirror for updates is no URL" ;;
+  esac
+  case "$HOLDFAST_UPDATE_MIRROR" in
+    *[!A-Za-z0-9.:/_~-]*) fail "the mirror for updates is no plain URL" ;;
+  esac
+fi
+
 if [ "$root" = /opt/holdfast ] && [ -d /run/systemd/system ]; then
+  if [ -n "${"${HOLDFAST_UPDATE_MIRROR:-}"}" ]; then
+    # Updates are never worth a worker: what fails here is told and the agent starts all the same.
+    if configure_updates; then
+      systemctl unmask --quiet $updates || true
+      systemctl start --no-block $updates || true
+    else
+      echo "holdfast install: security updates could not be configured" >&2
+    fi
+  else
+    systemctl mask --quiet --now $updates || true
+  fi
   install -m 644 "$root/current/agent.service" /etc/systemd/system/holdfast-agent.service
   systemctl daemon-reload
-  systemctl enable --quiet holdfast-agent.service
+  # Not enabled: a VM that is started again gets its agent anew, with another secret.
   systemctl restart holdfast-agent.service
   sleep 2
   systemctl is-active --quiet holdfast-agent.service || fail "the agent did not stay up"
   pid=$(systemctl show --property MainPID --value holdfast-agent.service)
 else
+  # No systemd: a container, or a test that names the folder of apt.
+  if [ -n "${"${HOLDFAST_UPDATE_MIRROR:-}"}" ] && [ -n "${"${HOLDFAST_APT:-}"}" ]; then configure_updates; fi
   previous=$(cat "$root/agent.pid" 2>/dev/null || true)
   if started_by_us "$previous"; then kill "$previous" || true; fi
   set -a

@@ -1,3 +1,4 @@
+import { WORKER_PROFILES, type WorkerProfile } from "../model/worker-configuration.ts";
 import {
   applyWorkerEvent,
   FINISHED_HOLDERS_MAX,
@@ -11,6 +12,11 @@ export interface AcquireRequest {
   readonly holder: string;
   /** Id of the worker to launch if it comes to that. */
   readonly candidateWorkerId: string;
+  readonly profile: WorkerProfile;
+  /** Of the worker that would be launched. */
+  readonly priority: PoolWorker["priority"];
+  /** No spot worker will do. */
+  readonly mustBeRegular: boolean;
   readonly now: number;
   readonly max: number;
   readonly leaseMs: number;
@@ -19,8 +25,8 @@ export interface AcquireRequest {
 }
 
 export type AcquireAnswer =
-  | { readonly kind: "reuse"; readonly workerId: string }
-  | { readonly kind: "launch"; readonly workerId: string }
+  /** `recover`: its VM is deallocated and must be started. */
+  | { readonly kind: "reuse" | "recover" | "launch"; readonly workerId: string }
   | { readonly kind: "wait"; readonly ahead: number }
   /** The holder is done, or its session is over: it gets nothing any more. */
   | { readonly kind: "over" };
@@ -30,49 +36,92 @@ export interface PoolStep<Answer> {
   readonly answer: Answer;
 }
 
-/** Reuses an idle worker, launches one below the maximum, or waits behind those who came earlier. */
+/**
+ * Gives an idle worker, one that is deallocated, or a new one below the maximum; else lets wait behind
+ * those who came earlier. A worker of another profile is better than waiting: it is slower or dearer,
+ * never wrong.
+ */
 export function acquire(before: PoolState, request: AcquireRequest): PoolStep<AcquireAnswer> {
   const state = expireLeases(before, request.now);
   const held = state.workers.find((worker) => worker.holder === request.holder);
-  if (held !== undefined) {
-    const kind = held.state === "launching" ? "launch" : "reuse";
-    const workers = state.workers.map((worker) =>
-      worker === held ? { ...held, leaseExpiresAt: request.now + request.leaseMs } : worker,
-    );
-    return { state: { ...state, workers }, answer: { kind, workerId: held.workerId } };
-  }
+  if (held !== undefined) return repeatAnswer(state, held, request);
   if (state.finished.includes(request.holder)) return { state, answer: { kind: "over" } };
 
   const waiting = state.waiting.filter((waiter) => waiter.holder !== request.holder);
   const place = state.waiting.findIndex((waiter) => waiter.holder === request.holder);
   const ahead = place < 0 ? waiting.length : place;
-  const idle = state.workers.find((worker) => worker.state === "idle");
-  const idleCount = state.workers.filter((worker) => worker.state === "idle").length;
+  const resting = state.workers.filter((worker) => isEligible(worker, request));
   const room = Math.max(0, request.max - state.workers.length);
-  if (ahead >= idleCount + room || isKnown(state, request.candidateWorkerId, idle))
-    return { state: keepWaiting(state, request), answer: { kind: "wait", ahead } };
-
-  const lease = { holder: request.holder, leaseExpiresAt: request.now + request.leaseMs };
-  if (idle !== undefined) {
-    const busy = applyWorkerEvent(idle, "acquired", { now: request.now, ...lease }) ?? idle;
-    const workers = state.workers.map((worker) => (worker === idle ? busy : worker));
-    const answer = { kind: "reuse", workerId: idle.workerId } as const;
-    return { state: { ...state, waiting, workers }, answer };
+  if (ahead >= resting.length + room) {
+    const kept = keepWaiting(room === 0 ? makeRoom(state, request) : state, request);
+    return { state: kept, answer: { kind: "wait", ahead } };
   }
-  const launching: PoolWorker = {
-    workerId: request.candidateWorkerId,
-    state: "launching",
-    ...lease,
-  };
+  const chosen = chooseResting(resting, request.profile, room > 0);
+  const lease = { holder: request.holder, leaseExpiresAt: request.now + request.leaseMs };
+  if (chosen !== undefined) {
+    const kind = chosen.state === "idle" ? "reuse" : "recover";
+    const taken = applyWorkerEvent(chosen, "acquired", { now: request.now, ...lease }) ?? chosen;
+    const workers = state.workers.map((worker) => (worker === chosen ? taken : worker));
+    return { state: { ...state, waiting, workers }, answer: { kind, workerId: chosen.workerId } };
+  }
+  const { candidateWorkerId: workerId, profile, priority } = request;
+  // The candidate's id is taken (its holder lost the lease): it must not be launched a second time.
+  if (state.workers.some((worker) => worker.workerId === workerId))
+    return { state: keepWaiting(state, request), answer: { kind: "wait", ahead } };
+  const creating: PoolWorker = { workerId, state: "creating", profile, priority, ...lease };
   return {
-    state: { ...state, waiting, workers: [...state.workers, launching] },
-    answer: { kind: "launch", workerId: request.candidateWorkerId },
+    state: { ...state, waiting, workers: [...state.workers, creating] },
+    answer: { kind: "launch", workerId },
   };
 }
 
-/** The candidate's id is taken (its holder lost the lease): it must not be launched a second time. */
-function isKnown(state: PoolState, workerId: string, idle: PoolWorker | undefined): boolean {
-  return idle === undefined && state.workers.some((worker) => worker.workerId === workerId);
+/** The holder asks again for what it has: its request or the answer came twice. */
+function repeatAnswer(
+  state: PoolState,
+  held: PoolWorker,
+  { now, leaseMs }: AcquireRequest,
+): PoolStep<AcquireAnswer> {
+  const workers = state.workers.map((worker) =>
+    worker === held ? { ...held, leaseExpiresAt: now + leaseMs } : worker,
+  );
+  const kind = { busy: "reuse", recovering: "recover" } as const;
+  const answer = held.state === "busy" || held.state === "recovering" ? kind[held.state] : "launch";
+  return { state: { ...state, workers }, answer: { kind: answer, workerId: held.workerId } };
+}
+
+function isEligible(worker: PoolWorker, request: AcquireRequest): boolean {
+  if (worker.state !== "idle" && worker.state !== "deallocated") return false;
+  return !request.mustBeRegular || worker.priority === "regular";
+}
+
+/** Preference among workers that rest; `undefined` when a new one is better than any of them. */
+function chooseResting(
+  resting: readonly PoolWorker[],
+  profile: WorkerProfile,
+  hasRoom: boolean,
+): PoolWorker | undefined {
+  const rank = ({ state, profile: own }: PoolWorker): number => {
+    const wanted = WORKER_PROFILES.indexOf(profile);
+    const isEnough = WORKER_PROFILES.indexOf(own) >= wanted;
+    if (own === profile) return state === "idle" ? 0 : 2;
+    if (isEnough) return state === "idle" ? 1 : 3;
+    return state === "idle" ? 4 : 5;
+  };
+  const [best] = resting.toSorted((left, right) => rank(left) - rank(right));
+  const isWorse = best !== undefined && rank(best) >= 4;
+  return hasRoom && isWorse ? undefined : best;
+}
+
+/**
+ * The pool is full and none of its resting workers will do: one of them goes, so that the wait has an
+ * end. One at a time: while something is going already, nothing else has to.
+ */
+function makeRoom(state: PoolState, { now, mustBeRegular }: AcquireRequest): PoolState {
+  if (!mustBeRegular) return state;
+  if (state.workers.some(({ state: its }) => its === "stopping" || its === "failed")) return state;
+  const spare = state.workers.find(({ state: its }) => its === "idle" || its === "deallocated");
+  if (spare?.priority !== "spot") return state;
+  return applyTo(state, spare.workerId, "retired", { now, goal: "delete" });
 }
 
 function keepWaiting(state: PoolState, request: AcquireRequest): PoolState {
@@ -102,19 +151,24 @@ export interface HolderRequest {
   readonly now: number;
 }
 
-/** The launch is done, or the work goes on: the lease starts anew. Answers whether it is still held. */
-export function renew(
-  before: PoolState,
-  request: HolderRequest & { readonly leaseMs: number },
-): PoolStep<boolean> {
+export interface AdvanceRequest extends HolderRequest {
+  readonly leaseMs: number;
+  readonly event?: "made" | "enrolled" | undefined;
+  /** What the VM became in the end. */
+  readonly priority?: PoolWorker["priority"] | undefined;
+}
+
+/** The launch got on, or the work goes on: the lease starts anew. Answers whether it is still held. */
+export function advance(before: PoolState, request: AdvanceRequest): PoolStep<boolean> {
   const state = expireLeases(before, request.now);
   let held = false;
   const workers = state.workers.map((worker) => {
     if (worker.holder !== request.holder) return worker;
     held = true;
-    const leaseExpiresAt = request.now + request.leaseMs;
-    const details = { now: request.now, leaseExpiresAt };
-    return applyWorkerEvent(worker, "launched", details) ?? { ...worker, leaseExpiresAt };
+    const details = { now: request.now, leaseExpiresAt: request.now + request.leaseMs };
+    const { event, priority = worker.priority } = request;
+    const moved = event === undefined ? undefined : applyWorkerEvent(worker, event, details);
+    return { ...(moved ?? worker), leaseExpiresAt: details.leaseExpiresAt, priority };
   });
   return { state: { ...state, workers }, answer: held };
 }
@@ -153,51 +207,35 @@ function finish(
   };
 }
 
-export interface RetireRequest {
-  readonly now: number;
-  readonly idleMs: number;
-  /** Workers that have a record. */
-  readonly recorded: readonly string[];
-  /** Holders whose session is over: nobody else will give their workers back. */
-  readonly endedHolders: readonly string[];
-}
-
 /** All who hold a worker or wait for one. */
 export function holdersOf(state: PoolState): readonly string[] {
   const holding = state.workers.flatMap((worker) => worker.holder ?? []);
   return [...holding, ...state.waiting.map((waiter) => waiter.holder)];
 }
 
-/**
- * Takes out of service the workers that have been idle for too long and those of ended holders (they
- * may still be at work, so they never become idle). Answers all that are to be removed: those, the
- * ones being removed, and recorded ones that the pool does not know.
- */
-export function retire(before: PoolState, request: RetireRequest): PoolStep<readonly string[]> {
-  const { now } = request;
-  const expired = request.endedHolders.reduce(
-    (state, holder) => discard(state, { holder, now }),
-    expireLeases(before, now),
-  );
-  const workers = expired.workers.map((worker) =>
-    worker.idleSince !== undefined && worker.idleSince + request.idleMs <= request.now
-      ? (applyWorkerEvent(worker, "retired", { now: request.now }) ?? worker)
-      : worker,
-  );
-  const known = new Set(workers.map((worker) => worker.workerId));
-  const answer = [
-    ...workers.filter((worker) => worker.state === "removing").map((worker) => worker.workerId),
-    ...request.recorded.filter((workerId) => !known.has(workerId)),
-  ];
-  return { state: { ...expired, workers }, answer };
+/** The VM is deallocated: only of a worker that was stopping for that. */
+export function markDeallocated(state: PoolState, workerId: string, now: number): PoolState {
+  const worker = state.workers.find((each) => each.workerId === workerId);
+  return worker?.goal === "deallocate" ? applyTo(state, workerId, "deallocated", { now }) : state;
 }
 
-/** Everything of the worker is gone. */
+/** Everything of the worker is gone; a worker in service is not forgotten. */
 export function forget(state: PoolState, workerId: string): PoolState {
+  const after = applyTo(state, workerId, "gone", { now: 0 });
+  return { ...after, workers: after.workers.filter((worker) => worker.state !== "removed") };
+}
+
+/** The state with one event for one worker; unchanged when it does not apply. */
+export function applyTo(
+  state: PoolState,
+  workerId: string,
+  event: WorkerEventName,
+  details: { readonly now: number; readonly goal?: "deallocate" | "delete" },
+): PoolState {
   return {
     ...state,
-    workers: state.workers.filter(
-      (worker) => worker.workerId !== workerId || worker.state !== "removing",
+    workers: state.workers.map((worker) =>
+      worker.workerId === workerId ? (applyWorkerEvent(worker, event, details) ?? worker) : worker,
     ),
   };
 }

@@ -1,6 +1,14 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
@@ -45,6 +53,7 @@ describe("install script", () => {
 
   function install(
     fields: Partial<{ sizeBytes: number; sha256: string; md5: string; id: string }>,
+    updateMirrorUrl?: string,
   ) {
     const bytes = readFileSync(archive);
     const digest = (name: string): string => createHash(name).update(bytes).digest("hex");
@@ -58,6 +67,7 @@ describe("install script", () => {
     const parameters = installParametersOf({
       bundle,
       settings: { HOLDFAST_WORKER_ID: fields.id ?? "worker-1" },
+      updateMirrorUrl,
     });
     const secrets = installSecretsOf({
       bundleUrl: "https://staging.example/bundle?sig=urlsecret",
@@ -70,6 +80,8 @@ describe("install script", () => {
         PATH: `${path.join(folder, "path")}:${process.env["PATH"] ?? ""}`,
         HOLDFAST_ROOT: path.join(folder, "root"),
         HOLDFAST_TEST_SEEN: path.join(folder, "seen"),
+        HOLDFAST_APT: path.join(folder, "apt"),
+        HOLDFAST_OS_RELEASE: path.join(folder, "os-release"),
         ...parameters,
         ...secrets,
       },
@@ -79,7 +91,7 @@ describe("install script", () => {
   it("is valid bash and holds no value of its own", () => {
     expect(spawnSync("bash", ["-n"], { input: INSTALL_SCRIPT }).status).toBe(0);
     expect(INSTALL_SCRIPT).toContain("set -euo pipefail");
-    expect(INSTALL_SCRIPT).not.toMatch(/https?:\/\//);
+    expect(INSTALL_SCRIPT).not.toMatch(/https?:\/\/\w/);
   });
 
   it("unpacks a bundle that is what it should be, and starts the agent", () => {
@@ -110,6 +122,42 @@ describe("install script", () => {
     expect(() => statSync(path.join(folder, "seen"))).toThrow();
     expect(() => statSync(path.join(folder, "root/current"))).toThrow();
   });
+
+  it("takes security updates from the operator's mirror and from nowhere else", () => {
+    const apt = path.join(folder, "apt");
+    mkdirSync(path.join(apt, "sources.list.d"), { recursive: true });
+    writeFileSync(path.join(apt, "sources.list.d/ubuntu.sources"), "URIs: http://archive.example");
+    writeFileSync(path.join(folder, "os-release"), "VERSION_CODENAME=noble\n");
+    expect(install({}, "http://mirror.example/ubuntu").status).toBe(0);
+    expect(readdirSync(path.join(apt, "sources.list.d"))).toEqual(["holdfast.sources"]);
+    expect(readFileSync(path.join(apt, "sources.list.d/holdfast.sources"), "utf8")).toBe(
+      [
+        "Types: deb",
+        "URIs: http://mirror.example/ubuntu",
+        "Suites: noble noble-updates noble-security",
+        "Components: main universe",
+        "Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n",
+      ].join("\n"),
+    );
+    const settings = readFileSync(path.join(apt, "apt.conf.d/99holdfast-updates"), "utf8");
+    expect(settings).toContain('{ "${distro_id}:${distro_codename}-security"; }');
+    expect(settings).toContain('Unattended-Upgrade::Automatic-Reboot "false"');
+  });
+
+  it("leaves the sources of packages alone without a mirror, and masks the timers", () => {
+    expect(install({}).status).toBe(0);
+    expect(() => statSync(path.join(folder, "apt"))).toThrow();
+    expect(INSTALL_SCRIPT).toContain("systemctl mask --quiet --now $updates");
+  });
+
+  it.each(["ftp://mirror.example/", "http://mirror.example/$(touch x)"])(
+    "starts nothing when the mirror is %s",
+    (url) => {
+      const done = install({}, url);
+      expect(done.status).toBe(1);
+      expect(done.stderr).toContain("the mirror for updates is no");
+    },
+  );
 
   it("refuses a setting that could become code", () => {
     const done = install({ id: "$(touch x)" });
