@@ -12,9 +12,9 @@ export async function checkAttempt(check: DiskCheck, name: string): Promise<void
   progress.checkedObjects++;
   try {
     const bytes = await repository.store.read(name, undefined, signal);
-    const { document } = openEnvelope(repository.key, "attempt", name, bytes);
+    const { document, sealedBy } = openEnvelope(repository.key, "attempt", name, bytes);
     const { dataKey } = parseManifest(attemptSchema, name, document);
-    unwrapDataKey(repository.key.repositoryKey, { diskId, keyId: dataKey.keyId }, dataKey.wrapped);
+    unwrapDataKey(sealedBy.repositoryKey, { diskId, keyId: dataKey.keyId }, dataKey.wrapped);
   } catch (error) {
     if (!isDamage(error)) throw error;
     if (codeOf(error) === "BlobNotFound") return;
