@@ -87,3 +87,19 @@ export const findingSchema = z.object({
   probes: z.array(z.string()),
 });
 export type Finding = z.infer<typeof findingSchema>;
+
+/** What the doctor last said of a region. */
+export const doctorRecordSchema = z.object({
+  location: z.string(),
+  checkedAt: z.iso.datetime(),
+  sessionId: z.string(),
+  /** Absent when no worker could look. */
+  workerId: z.string().optional(),
+  ok: z.boolean(),
+  findings: z.array(findingSchema),
+  /** Empty when no worker could look. */
+  probes: z.array(probeResultSchema),
+  /** Digests of ways that worked as they were then: no worker looks at them again. */
+  greenWays: z.array(z.string()),
+});
+export type DoctorRecord = z.infer<typeof doctorRecordSchema>;

@@ -80,6 +80,16 @@ const retrieveSpecSchema = z.object({
 
 const importSpecSchema = z.object({ kind: z.literal("import"), repositoryId: z.string() });
 
+/** A look at the network: which containers and which disk accesses. */
+const doctorSpecSchema = z.object({
+  kind: z.literal("doctor"),
+  repositoryId: z.string(),
+  otherRepositoryIds: z.array(z.string()),
+  /** One snapshot of each disk access. */
+  diskTargets: z.array(z.object({ snapshotId: z.string(), diskAccessId: z.string() })),
+});
+export type DoctorSpec = z.infer<typeof doctorSpecSchema>;
+
 export const jobSpecSchema = z.discriminatedUnion("kind", [
   backupSpecSchema,
   restoreSpecSchema,
@@ -88,6 +98,7 @@ export const jobSpecSchema = z.discriminatedUnion("kind", [
   archiveSpecSchema,
   retrieveSpecSchema,
   importSpecSchema,
+  doctorSpecSchema,
 ]);
 export type JobSpec = z.infer<typeof jobSpecSchema>;
 

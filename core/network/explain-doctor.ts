@@ -40,8 +40,13 @@ export function explainDoctor(
       found.set(cause.what, known);
     }
   }
+  // Nobody looked along these: what Resource Manager says is all there is.
+  const unseen = breaks.filter(
+    ({ ways }) => !ways.some((way) => probes.some((probe) => isOf(probe, way))),
+  );
   const findings = [
     ...[...found.values()].map((each) => findingOf(each.cause, each.probes)),
+    ...unseen.map((each) => findingOf(each, [])),
     ...unexplained.map(adviceOn),
   ];
   return { ok: findings.length === 0, findings };

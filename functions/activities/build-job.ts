@@ -2,6 +2,7 @@ import { HoldfastError } from "#core/lib/errors.ts";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import type { BackupSpec, JobRecord, RestoreSpec } from "#core/model/job-record.ts";
 import { PROTOCOL_VERSION, type Job, type RepositoryTarget } from "#core/protocol/job.ts";
+import { doctorPart } from "./build-doctor-job.ts";
 import { secretKey } from "../config.ts";
 import type { AppContext } from "../app-context.ts";
 
@@ -38,14 +39,16 @@ export async function buildJob(
 ): Promise<Job> {
   const { jobId, spec } = record;
   const expiresAt = new Date(context.clock().getTime() + context.config.sasSeconds * 1000);
-  const common = {
+  const ofEveryJob = {
     version: PROTOCOL_VERSION,
     jobId,
     attempt,
     workerId,
     expiresAt: expiresAt.toISOString(),
-    repository: await targetOf(context, spec.repositoryId),
   } as const;
+  if (spec.kind === "doctor")
+    return { ...ofEveryJob, ...(await doctorPart(context, spec, workerId, grant)) };
+  const common = { ...ofEveryJob, repository: await targetOf(context, spec.repositoryId) };
   switch (spec.kind) {
     case "backup":
       return { ...common, ...(await backupPart(context, spec, grant)) };

@@ -245,6 +245,14 @@ describe("the doctor's explanation", () => {
     expect(findings.map(({ resourceId }) => resourceId)).toEqual([other]);
   });
 
+  test("believes Resource Manager where no probe looked", () => {
+    const facts = wellFacts();
+    wayOf(facts, "disk").endpoint.exists = false;
+    const seen = probes("Ok").filter(({ kind }) => kind !== "disk");
+    const { findings } = explainDoctor(facts, seen);
+    expect(findings).toMatchObject([{ resourceId: endpointId("disks-1-disks"), probes: [] }]);
+  });
+
   test.each<[ProbeCode, RegExp]>([
     ["ConnectTimedOut", /security group/],
     ["NetworkRefused", /network rules/],
