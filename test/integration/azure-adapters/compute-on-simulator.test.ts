@@ -3,10 +3,14 @@ import { join } from "node:path";
 import { getCACertificates, setDefaultCACertificates } from "node:tls";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { createCompute } from "#azure/compute/compute.ts";
+import { createDiskData } from "#azure/disk/disk-data.ts";
+import { resourceGroupIdOf, resourceGroupOf } from "#core/model/resource-id.ts";
 import type { ComputePort } from "#core/ports/compute.ts";
 import {
   createEmptyDisk,
   diskId,
+  group,
+  quick,
   region,
   resourceId,
   startComputeCloud,
@@ -34,7 +38,9 @@ test("a snapshot lives its whole life: made, read, granted, revoked, deleted", a
   const sourceDiskId = await createEmptyDisk(cloud, "source");
   const snapshotId = diskId("source").replace("/disks/source", "/snapshots/s1");
   expect(sourceDiskId.toLowerCase()).toBe(diskId("source").toLowerCase());
-  const request = { snapshotId, sourceDiskId, location: region, tags: { owner: "adapter" } };
+  const diskAccessId = await makeDiskAccess("first");
+  const tags = { owner: "adapter" };
+  const request = { snapshotId, sourceDiskId, location: region, tags, diskAccessId };
   await port.startSnapshot(request);
   await expect
     .poll(async () => (await port.readSnapshot(snapshotId))?.provisioning)
@@ -43,6 +49,22 @@ test("a snapshot lives its whole life: made, read, granted, revoked, deleted", a
   expect(snapshot).toMatchObject({ completionPercent: 100, tags: { owner: "adapter" } });
   expect(snapshot?.familyId).toBeTruthy();
   expect(snapshot?.sourceDiskUniqueId).toBeTruthy();
+  const closed = { policy: "AllowPrivate", publicAccess: false };
+  expect(snapshot?.networkAccess).toEqual({ ...closed, diskAccessId });
+
+  const other = await makeDiskAccess("second");
+  await port.startSnapshotAccess(snapshotId, other);
+  await expect
+    .poll(async () => (await port.readSnapshot(snapshotId))?.networkAccess)
+    .toEqual({ ...closed, diskAccessId: other });
+  const { subscriptionId } = resourceGroupOf(snapshotId);
+  expect(await port.listUsedDiskAccesses(subscriptionId)).toEqual(new Set([other.toLowerCase()]));
+  await expect(port.startDeleteDiskAccess(other)).rejects.toMatchObject({
+    code: "OperationNotAllowed",
+  });
+  await port.startDeleteDiskAccess(diskAccessId);
+  await expect.poll(() => port.readDiskAccess(diskAccessId)).toBeUndefined();
+  await port.startDeleteDiskAccess(diskAccessId);
 
   const sas = await port.grantAccess(snapshotId, "Read", 600, signal);
   const head = await fetch(sas, { method: "HEAD" });
@@ -56,6 +78,15 @@ test("a snapshot lives its whole life: made, read, granted, revoked, deleted", a
   await port.revokeAccess(snapshotId, signal);
 });
 
+async function makeDiskAccess(name: string): Promise<string> {
+  const diskAccessId = diskId("x").replace("/disks/x", `/diskAccesses/${name}`);
+  await port.startDiskAccess({ diskAccessId, location: region, tags: { owner: "adapter" } });
+  await expect
+    .poll(async () => (await port.readDiskAccess(diskAccessId))?.provisioning)
+    .toBe("succeeded");
+  return diskAccessId;
+}
+
 test("an upload disk waits for its content; the same request again is a success", async () => {
   const request = {
     diskId: diskId("upload"),
@@ -65,6 +96,7 @@ test("an upload disk waits for its content; the same request again is a success"
     skuName: "Standard_LRS",
     osType: "Linux" as const,
     hyperVGeneration: "V2",
+    diskAccessId: await makeDiskAccess("uploads"),
     tags: { owner: "adapter" },
   };
   await port.startUploadDisk(request);
@@ -75,7 +107,22 @@ test("an upload disk waits for its content; the same request again is a success"
   const sas = await port.grantAccess(request.diskId, "Write", 600, signal);
   expect(sas).toMatch(/^https:/);
   expect(await port.readDisk(request.diskId)).toMatchObject({ diskState: "ActiveUpload" });
+  await using writer = createDiskData().openWriter(sas, request.sizeBytes);
+  await writer.finish(signal);
   await port.revokeAccess(request.diskId, signal);
+  await expect
+    .poll(async () => (await port.readDisk(request.diskId))?.diskState)
+    .toBe("Unattached");
+
+  // What could not be set beside a disk access while it was written.
+  const setId =
+    resourceGroupIdOf(request.diskId) + "/providers/Microsoft.Compute/diskEncryptionSets/keys";
+  await cloud.client.diskEncryptionSets.createOrUpdate(group, "keys", { location: region }, quick);
+  const open = { policy: "AllowAll", publicAccess: true } as const;
+  await port.startDiskSettings(request.diskId, { networkAccess: open, diskEncryptionSetId: setId });
+  await expect
+    .poll(async () => (await port.readDisk(request.diskId))?.settings)
+    .toMatchObject({ networkAccess: open, diskEncryptionSetId: setId });
   await port.startDeleteDisk(request.diskId);
   await expect.poll(() => port.readDisk(request.diskId)).toBeUndefined();
 });
@@ -96,10 +143,12 @@ test("a worker is made, runs its command, and takes its disk with it", async () 
     nicId: cloud.nic("worker-nic"),
     location: region,
     vmSize: "Standard_F2s_v2",
-    imageUrn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140",
+    image: { kind: "marketplace", urn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140" },
+    priority: "regular",
+    osDisk: "managed",
     identityResourceId,
     tags: { owner: "worker" },
-  };
+  } as const;
   await port.startWorkerVm(request);
   await expect
     .poll(async () => (await port.readVmProvisioning(vmResourceId))?.provisioning)
@@ -121,6 +170,16 @@ test("a worker is made, runs its command, and takes its disk with it", async () 
     .toBe("Failed");
   const state = await port.readRunCommand(vmResourceId, "install");
   expect(state).toMatchObject({ exitCode: 3, output: expect.stringContaining("hello you") });
+  expect(await port.readWorkerVm(vmResourceId)).toEqual({
+    provisioning: "succeeded",
+    power: "running",
+    failureCode: undefined,
+  });
+  const power = async () => (await port.readWorkerVm(vmResourceId))?.power;
+  await port.startDeallocateVm(vmResourceId);
+  await expect.poll(power, { timeout: 10_000 }).toBe("deallocated");
+  await port.startPowerOnVm(vmResourceId);
+  await expect.poll(power, { timeout: 10_000 }).toBe("running");
   await port.startDeleteVm(vmResourceId);
   await expect
     .poll(() => port.readVmProvisioning(vmResourceId), { timeout: 10_000 })

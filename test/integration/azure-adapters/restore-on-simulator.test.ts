@@ -76,6 +76,8 @@ async function makeSource(
 async function restore(source: VmConfiguration, name: string): Promise<VirtualMachine> {
   const { osDisk } = source;
   const target = diskId(`${name}-os`);
+  const diskAccessId = diskId("x").replace("/disks/x", "/diskAccesses/uploads");
+  await port.startDiskAccess({ diskAccessId, location: region, tags: {} });
   await port.startUploadDisk({
     diskId: target,
     location: region,
@@ -87,6 +89,7 @@ async function restore(source: VmConfiguration, name: string): Promise<VirtualMa
     securityType: osDisk.securityType,
     purchasePlan: osDisk.purchasePlan,
     supportedCapabilities: osDisk.supportedCapabilities,
+    diskAccessId,
     tags: {},
   });
   await expect.poll(async () => (await port.readDisk(target))?.diskState).toBe("ReadyToUpload");

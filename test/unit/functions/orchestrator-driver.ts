@@ -7,7 +7,9 @@ import { createHash } from "node:crypto";
 import { DummyOrchestrationContext } from "durable-functions";
 import type { OrchestrationContext, Task } from "durable-functions";
 import { ORCHESTRATOR_HANDLERS } from "#functions/orchestrators/all-orchestrators.ts";
+import { applySlotsOperation } from "#functions/entities/disk-access-slots.ts";
 import { applyPoolOperation } from "#functions/entities/worker-pool.ts";
+import { EMPTY_DISK_SLOTS, type DiskSlots } from "#core/network/disk-slots.ts";
 import { EMPTY_WORK_LIST, takeNext, type WorkList } from "#core/schedule/work-list.ts";
 import { EMPTY_POOL, type PoolState } from "#core/workers/pool-state.ts";
 import { ENTITIES, type OrchestratorName } from "#functions/orchestrators/names.ts";
@@ -39,6 +41,8 @@ interface HistoryEntry {
 export interface Driver {
   now: number;
   readonly pools: Map<string, PoolState>;
+  /** By `<region>~<subscription>`. */
+  readonly diskSlots: Map<string, DiskSlots>;
   /** Names of the activities that were called, in order. */
   readonly calls: { readonly name: string; readonly input: unknown }[];
   /** Everything that would rest in a history, as text. */
@@ -59,6 +63,7 @@ export function createDriver(
   start: number,
 ): Driver {
   const pools = new Map<string, PoolState>();
+  const diskSlots = new Map<string, DiskSlots>();
   const workLists = new Map<string, WorkList>();
   const raised = new Map<string, number>();
   const finished = new Map<string, unknown>();
@@ -69,6 +74,12 @@ export function createDriver(
       const before = pools.get(key) ?? EMPTY_POOL;
       const { state, answer } = applyPoolOperation(before, call.instanceId, call.input);
       pools.set(key, state);
+      return answer;
+    }
+    if (entity === ENTITIES.diskAccessSlots) {
+      const before = diskSlots.get(key) ?? EMPTY_DISK_SLOTS;
+      const { state, answer } = applySlotsOperation(before, call.instanceId, call.input);
+      diskSlots.set(key, state);
       return answer;
     }
     if (call.instanceId === "clear") return workLists.delete(key);
@@ -124,6 +135,7 @@ export function createDriver(
   const driver: Driver = {
     now: start,
     pools,
+    diskSlots,
     calls: [],
     recorded: [],
     raise(instanceId) {

@@ -11,6 +11,7 @@ import { ScriptedResourceManager, group, subscriptionId } from "../scripted-reso
 const compute = `${group}/providers/Microsoft.Compute`;
 const snapshotId = `${compute}/snapshots/s1`;
 const diskId = `${compute}/disks/d1`;
+const diskAccessId = `${compute}/diskAccesses/da`;
 const vmId = `${compute}/virtualMachines/v1`;
 const nicId = `${group}/providers/Microsoft.Network/networkInterfaces/n1`;
 const signal = new AbortController().signal;
@@ -32,6 +33,12 @@ const snapshotRequest = {
   sourceDiskId: diskId,
   location: "westeurope",
   tags: { owner: "x" },
+  diskAccessId,
+};
+const throughDiskAccess = {
+  networkAccessPolicy: "AllowPrivate",
+  publicNetworkAccess: "Disabled",
+  diskAccessId,
 };
 
 test("a snapshot is asked for and not waited for", async () => {
@@ -46,6 +53,7 @@ test("a snapshot is asked for and not waited for", async () => {
     properties: {
       incremental: true,
       creationData: { createOption: "Copy", sourceResourceId: diskId },
+      ...throughDiskAccess,
     },
   });
 });
@@ -110,6 +118,7 @@ test("reads a snapshot's state; a missing one is undefined", async () => {
         incrementalSnapshotFamilyId: "family",
         completionPercent: 40,
         creationData: { createOption: "Copy", sourceUniqueId: "unique" },
+        ...throughDiskAccess,
       },
     },
   });
@@ -123,6 +132,7 @@ test("reads a snapshot's state; a missing one is undefined", async () => {
     createdAt: new Date("2026-11-22T00:00:00Z"),
     tags: { t: "1" },
     location: "westeurope",
+    networkAccess: { policy: "AllowPrivate", publicAccess: false, diskAccessId },
   });
 });
 
@@ -170,6 +180,54 @@ test("waiting for a grant ends when the signal says so", async () => {
   await expect(granting).rejects.toMatchObject({ code: "Aborted" });
 });
 
+test("a snapshot moves to another disk access, a disk gets its settings", async () => {
+  manager.answer(`PATCH ${snapshotId}`, { status: 202, body: {} });
+  manager.answer(`PATCH ${diskId}`, { status: 202, body: {} }, { status: 202, body: {} });
+  await port.startSnapshotAccess(snapshotId, diskAccessId);
+  const open = { policy: "AllowAll", publicAccess: true } as const;
+  await port.startDiskSettings(diskId, { networkAccess: open });
+  const closed = { policy: "AllowPrivate", publicAccess: false, diskAccessId } as const;
+  await port.startDiskSettings(diskId, {
+    networkAccess: closed,
+    diskEncryptionSetId: "/set",
+    dataAccessAuthMode: "AzureActiveDirectory",
+  });
+  expect(manager.sent("PATCH").map(({ body }) => body?.properties)).toEqual([
+    throughDiskAccess,
+    { networkAccessPolicy: "AllowAll", publicNetworkAccess: "Enabled" },
+    {
+      ...throughDiskAccess,
+      encryption: { type: "EncryptionAtRestWithCustomerKey", diskEncryptionSetId: "/set" },
+      dataAccessAuthMode: "AzureActiveDirectory",
+    },
+  ]);
+});
+
+test("disk accesses are found by tag; a group that is not there has none", async () => {
+  const group = diskAccessId.replace(/\/[^/]+$/, "");
+  const access = { id: diskAccessId, name: "da", location: "westeurope" };
+  const properties = { provisioningState: "Succeeded" };
+  const value = [
+    { ...access, properties, tags: { owner: "x" } },
+    { ...access, properties, tags: { owner: "y" } },
+  ];
+  manager.answer(`GET ${group}`, { status: 200, body: { value } });
+  const list = () =>
+    port.listDiskAccesses(diskAccessId.split("/providers/")[0] ?? "", "owner", "x");
+  expect(await collect(list())).toEqual([
+    { diskAccessId, name: "da", location: "westeurope", provisioning: "succeeded" },
+  ]);
+  const error = { code: "ResourceGroupNotFound", message: "no group" };
+  manager.answer(`GET ${group}`, { status: 404, body: { error } });
+  expect(await collect(list())).toEqual([]);
+});
+
+async function collect<Value>(list: AsyncIterable<Value>): Promise<Value[]> {
+  const values: Value[] = [];
+  for await (const value of list) values.push(value);
+  return values;
+}
+
 test("revoking access to what is gone succeeds", async () => {
   await port.revokeAccess(snapshotId, signal);
   expect(manager.sent("POST")[0]?.path).toBe(`${snapshotId}/endGetAccess`);
@@ -185,13 +243,19 @@ test("an upload disk has room for the footer; the same one again is a success", 
     skuName: "Premium_LRS",
     osType: "Linux" as const,
     hyperVGeneration: "V2",
+    diskAccessId,
     tags: { session: "1" },
   };
   await port.startUploadDisk(request);
   const { body } = manager.sent("PUT")[0]!;
   const creationData = { createOption: "Upload", uploadSizeBytes: 1024 ** 3 + 512 };
   expect(body).toMatchObject({ zones: ["2"], sku: { name: "Premium_LRS" } });
-  expect(body?.properties).toEqual({ osType: "Linux", hyperVGeneration: "V2", creationData });
+  expect(body?.properties).toEqual({
+    osType: "Linux",
+    hyperVGeneration: "V2",
+    creationData,
+    ...throughDiskAccess,
+  });
 
   const existing = { location: "westeurope", tags: { session: "1" }, properties: { creationData } };
   manager.answer(`GET ${diskId}`, { status: 200, body: existing });
