@@ -12,6 +12,11 @@ const https = z.url({ protocol: /^https$/, error: "is no https address" });
 const resourceGroupId = z
   .string()
   .regex(/^\/subscriptions\/[^/]+\/resourceGroups\/[^/]+$/i, "is no id of a resource group");
+const networkId = z.string().regex(/\/virtualNetworks\/[^/]+$/i, "is no id of a virtual network");
+const subnetId = z
+  .string()
+  .regex(/\/virtualNetworks\/[^/]+\/subnets\/[^/]+$/i, "is no id of a subnet");
+const accountId = z.string().regex(/\/storageAccounts\/[^/]+$/i, "is no id of a storage account");
 const masterKey = z
   .string()
   .transform((text) => new Uint8Array(Buffer.from(text, "base64")))
@@ -28,17 +33,25 @@ const settingsSchema = z.object({
   HOLDFAST_CONTROL_PLANE_ID: z.guid(),
   HOLDFAST_SUBSCRIPTION_IDS: list,
   HOLDFAST_WORKER_RESOURCE_GROUP_ID: resourceGroupId,
+  HOLDFAST_CONTROL_NETWORK_ID: networkId,
+  HOLDFAST_ENDPOINT_SUBNET_ID: subnetId,
+  HOLDFAST_CONTROL_ACCOUNT_ID: accountId,
+  HOLDFAST_PRIVATE_DNS_GROUP_ID: resourceGroupId,
+  HOLDFAST_PRIVATE_DNS: z.enum(["manage", "verify"]).default("manage"),
+  HOLDFAST_REGION_SECONDS: seconds(1800),
   HOLDFAST_WORKER_IDENTITY_ID: z.string().startsWith("/subscriptions/"),
   HOLDFAST_WORKER_CLIENT_ID: z.string().min(1),
   HOLDFAST_WORKER_VM_SIZE: z.string().min(1).default("Standard_F4s_v2"),
   HOLDFAST_WORKER_IMAGE_URN: z.string().regex(/^[^:]+:[^:]+:[^:]+:[^:]+$/, "is no image URN"),
   HOLDFAST_WORKERS_PER_REGION_MAX: z.coerce.number().int().min(1).max(100).default(5),
-  HOLDFAST_WORKER_IDLE_SECONDS: z.coerce.number().min(0).max(86_400).default(600),
+  HOLDFAST_WORKER_IDLE_SECONDS: z.coerce.number().int().min(0).max(86_400).default(600),
   HOLDFAST_HEARTBEAT_SECONDS: seconds(15),
   HOLDFAST_WORKER_LOST_SECONDS: seconds(90),
   HOLDFAST_JOB_DEADLINE_SECONDS: seconds(43_200),
   HOLDFAST_POLL_SECONDS: seconds(10),
   HOLDFAST_SAS_SECONDS: seconds(43_200),
+  HOLDFAST_DISK_ACCESSES_MAX: z.coerce.number().int().min(1).max(100).default(30),
+  HOLDFAST_DISK_ACCESS_GRACE_SECONDS: seconds(604_800),
   HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: z.coerce.number().int().min(0).max(4096).default(16),
   HOLDFAST_MASTER_KEY: masterKey,
   HOLDFAST_API_ISSUER: z.string().min(1),
@@ -55,16 +68,34 @@ export interface Config {
   readonly controlPlaneId: string;
   readonly subscriptionIds: readonly string[];
   readonly resourceManagerUrl: string;
+  readonly network: {
+    /** The control plane's own network: the hub of all worker networks. */
+    readonly hubNetworkId: string;
+    readonly endpointSubnetId: string;
+    readonly controlAccountId: string;
+    /** Resource group of the private DNS zones. */
+    readonly zoneGroupId: string;
+    readonly privateDns: "manage" | "verify";
+  };
   readonly worker: {
     readonly resourceGroupId: string;
     readonly identityResourceId: string;
     readonly clientId: string;
+    /** These make the automatic configuration of workers (`core/workers/default-configuration.ts`). */
     readonly vmSize: string;
     readonly imageUrn: string;
+    readonly perRegionMax: number;
+    readonly idleSeconds: number;
     readonly heartbeatSeconds: number;
   };
   readonly run: RunSettings;
   readonly sasSeconds: number;
+  readonly diskAccess: {
+    /** In one region and subscription; each carries five exports at the same time. */
+    readonly accessesMax: number;
+    /** One that nothing needed for so long is removed. */
+    readonly graceSeconds: number;
+  };
   /** Blocks that CBT calls unchanged, read again and compared, per incremental disk. */
   readonly unchangedSampleCount: number;
   readonly masterKey: Uint8Array;
@@ -107,22 +138,34 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     controlPlaneId: set.HOLDFAST_CONTROL_PLANE_ID,
     subscriptionIds: set.HOLDFAST_SUBSCRIPTION_IDS,
     resourceManagerUrl: set.HOLDFAST_RESOURCE_MANAGER_URL,
+    network: {
+      hubNetworkId: set.HOLDFAST_CONTROL_NETWORK_ID,
+      endpointSubnetId: set.HOLDFAST_ENDPOINT_SUBNET_ID,
+      controlAccountId: set.HOLDFAST_CONTROL_ACCOUNT_ID,
+      zoneGroupId: set.HOLDFAST_PRIVATE_DNS_GROUP_ID,
+      privateDns: set.HOLDFAST_PRIVATE_DNS,
+    },
     worker: {
       resourceGroupId: set.HOLDFAST_WORKER_RESOURCE_GROUP_ID,
       identityResourceId: set.HOLDFAST_WORKER_IDENTITY_ID,
       clientId: set.HOLDFAST_WORKER_CLIENT_ID,
       vmSize: set.HOLDFAST_WORKER_VM_SIZE,
       imageUrn: set.HOLDFAST_WORKER_IMAGE_URN,
+      perRegionMax: set.HOLDFAST_WORKERS_PER_REGION_MAX,
+      idleSeconds: set.HOLDFAST_WORKER_IDLE_SECONDS,
       heartbeatSeconds: set.HOLDFAST_HEARTBEAT_SECONDS,
     },
     run: {
       pollSeconds: set.HOLDFAST_POLL_SECONDS,
+      regionSeconds: set.HOLDFAST_REGION_SECONDS,
       workerLostSeconds: set.HOLDFAST_WORKER_LOST_SECONDS,
       jobDeadlineSeconds: set.HOLDFAST_JOB_DEADLINE_SECONDS,
-      workersPerRegionMax: set.HOLDFAST_WORKERS_PER_REGION_MAX,
-      workerIdleSeconds: set.HOLDFAST_WORKER_IDLE_SECONDS,
     },
     sasSeconds: set.HOLDFAST_SAS_SECONDS,
+    diskAccess: {
+      accessesMax: set.HOLDFAST_DISK_ACCESSES_MAX,
+      graceSeconds: set.HOLDFAST_DISK_ACCESS_GRACE_SECONDS,
+    },
     unchangedSampleCount: set.HOLDFAST_UNCHANGED_SAMPLE_BLOCKS,
     masterKey: set.HOLDFAST_MASTER_KEY,
     secrets: secretsOf(env),

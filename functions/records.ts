@@ -19,11 +19,19 @@ import {
   type Claim,
 } from "#core/model/session.ts";
 import {
+  regionChangeSchema,
   regionRecordSchema,
-  workerRecordSchema,
+  regionSettingsSchema,
+  type RegionChange,
   type RegionRecord,
-  type WorkerRecord,
-} from "#core/model/worker-record.ts";
+  type RegionSettings,
+} from "#core/model/region-record.ts";
+import { workerRecordSchema, type WorkerRecord } from "#core/model/worker-record.ts";
+import {
+  workerConfigurationSchema,
+  type WorkerConfiguration,
+} from "#core/model/worker-configuration.ts";
+import { doctorRecordSchema, type DoctorRecord } from "#core/model/doctor.ts";
 import type { RecordStore } from "#core/ports/records.ts";
 import { createTypedTable, type TypedTable } from "./typed-table.ts";
 
@@ -49,13 +57,25 @@ export interface Records {
   /** Pages of an import, by dispatch and number. */
   importPages(jobId: string): TypedTable<ImportPage>;
   readonly workers: TypedTable<WorkerRecord>;
+  /** By location: those of operators. */
+  readonly workerConfigurations: TypedTable<WorkerConfiguration>;
+  /** By a digest of the resource's id: what looked like a leftover of a worker, and since when. */
+  readonly strays: TypedTable<Stray>;
   readonly jobs: TypedTable<JobRecord>;
   /** By `<job>~<number>`. */
   readonly grants: TypedTable<GrantRecord>;
   /** By location. */
   readonly regions: TypedTable<RegionRecord>;
+  /** By location: what an operator said of its network. */
+  readonly regionSettings: TypedTable<RegionSettings>;
+  /** By a digest of the resource's id, one partition per region. */
+  regionChanges(location: string): TypedTable<RegionChange>;
+  /** By location: what the doctor last said. */
+  readonly doctors: TypedTable<DoctorRecord>;
   /** Claims of address prefixes: by the prefix with `-` for `/`, holds the location. */
   readonly prefixes: TypedTable<PrefixClaim>;
+  /** By `<region>~<subscription>`: when the disk accesses there were needed last. */
+  readonly diskPools: TypedTable<DiskPoolRecord>;
   /** Slots of a policy that were claimed. */
   slots(policyId: string): TypedTable<SlotClaim>;
   /** By policy id: the latest slot that was started. */
@@ -64,6 +84,17 @@ export interface Records {
 
 const prefixClaimSchema = z.object({ location: z.string(), addressPrefix: z.string() });
 export type PrefixClaim = z.infer<typeof prefixClaimSchema>;
+
+const straySchema = z.object({ resourceId: z.string(), firstSeenAt: z.iso.datetime() });
+export type Stray = z.infer<typeof straySchema>;
+
+const diskPoolRecordSchema = z.object({
+  location: z.string(),
+  subscriptionId: z.string(),
+  /** By name of the disk access. */
+  neededAt: z.record(z.string(), z.iso.datetime()),
+});
+export type DiskPoolRecord = z.infer<typeof diskPoolRecordSchema>;
 
 const slotClaimSchema = z.object({ slot: z.iso.datetime() });
 export type SlotClaim = z.infer<typeof slotClaimSchema>;
@@ -86,6 +117,7 @@ export function createRecords(store: RecordStore): Records {
   const schedule = store.table("schedule");
   const regions = store.table("regions");
   const points = store.table("restorepoints");
+  const workers = store.table("workers");
   return {
     policies: createTypedTable(store.table("policies"), "policy", policySchema, "Policy"),
     repositories: createTypedTable(
@@ -104,11 +136,23 @@ export function createRecords(store: RecordStore): Records {
     retrievals: createTypedTable(points, "retrieval", retrievalSchema, "Retrieval"),
     importPages: (jobId) =>
       createTypedTable(points, `import-${jobId}`, importPageSchema, "ImportPage"),
-    workers: createTypedTable(store.table("workers"), "worker", workerRecordSchema, "Worker"),
+    workers: createTypedTable(workers, "worker", workerRecordSchema, "Worker"),
+    workerConfigurations: createTypedTable(
+      workers,
+      "configuration",
+      workerConfigurationSchema,
+      "WorkerConfiguration",
+    ),
+    strays: createTypedTable(workers, "stray", straySchema, "Stray"),
     jobs: createTypedTable(store.table("jobs"), "job", jobRecordSchema, "Job"),
     grants: createTypedTable(store.table("grants"), "grant", grantRecordSchema, "Grant"),
     regions: createTypedTable(regions, "region", regionRecordSchema, "Region"),
+    regionSettings: createTypedTable(regions, "settings", regionSettingsSchema, "RegionSettings"),
+    regionChanges: (location) =>
+      createTypedTable(regions, `changes-${location}`, regionChangeSchema, "RegionChange"),
+    doctors: createTypedTable(regions, "doctor", doctorRecordSchema, "DoctorReport"),
     prefixes: createTypedTable(regions, "prefix", prefixClaimSchema, "Prefix"),
+    diskPools: createTypedTable(regions, "disk-pool", diskPoolRecordSchema, "DiskPool"),
     slots: (policyId) => createTypedTable(schedule, `slot-${policyId}`, slotClaimSchema, "Slot"),
     lastSlots: createTypedTable(schedule, "last", slotClaimSchema, "Slot"),
   };

@@ -10,11 +10,10 @@ import { submit, type ClientsOf } from "../resource-manager.ts";
 import { attachVmBody } from "./attach-vm-body.ts";
 import { provisioningOf } from "./provisioning.ts";
 import { vmConfigurationOf } from "./vm-configuration.ts";
-import { workerVmBody } from "./worker-vm-body.ts";
 
 type VirtualMachineCalls = Pick<
   ComputePort,
-  "listVms" | "readVm" | "readVmProvisioning" | "startAttachVm" | "startWorkerVm" | "startDeleteVm"
+  "listVms" | "readVm" | "readVmProvisioning" | "startAttachVm" | "startDeleteVm"
 >;
 
 /** Reads of one VM's disks and NICs at the same time; far below the throttle of a subscription. */
@@ -74,12 +73,6 @@ export function createVirtualMachines(clientsOf: ClientsOf): VirtualMachineCalls
 
     async startAttachVm(request) {
       await startVm(request.vmResourceId, attachVmBody(request));
-    },
-
-    async startWorkerVm(request) {
-      // A second PUT would carry another SSH key, which Azure refuses to change.
-      if ((await readAzureVm(request.vmResourceId)) !== undefined) return;
-      await startVm(request.vmResourceId, workerVmBody(request));
     },
 
     async startDeleteVm(vmResourceId) {

@@ -6,9 +6,9 @@ import { z } from "zod";
  */
 export const runSettingsSchema = z.object({
   pollSeconds: z.number().positive(),
+  /** How long a region's private network may take to be made. */
+  regionSeconds: z.number().positive().default(1800),
   workerLostSeconds: z.number().positive(),
   jobDeadlineSeconds: z.number().positive(),
-  workersPerRegionMax: z.number().int().min(1),
-  workerIdleSeconds: z.number().min(0),
 });
 export type RunSettings = z.infer<typeof runSettingsSchema>;

@@ -1,3 +1,4 @@
+import type { WorkerImage } from "../model/worker-configuration.ts";
 import type { DiskConfiguration, VmConfiguration, VmSummary } from "../model/vm-configuration.ts";
 
 /**
@@ -18,6 +19,18 @@ export interface SnapshotRequest {
   /** The disk's location; never inherited from the resource group. */
   readonly location: string;
   readonly tags: Readonly<Record<string, string>>;
+  /** The only way to its bytes, from its first moment on. */
+  readonly diskAccessId: string;
+  /** That of the disk: whether a token is asked for beside the SAS. */
+  readonly dataAccessAuthMode?: DiskConfiguration["dataAccessAuthMode"];
+}
+
+/** Who may reach the bytes of a disk or snapshot over the network. */
+export interface NetworkAccess {
+  readonly policy: "AllowAll" | "AllowPrivate" | "DenyAll";
+  readonly publicAccess: boolean;
+  /** With `AllowPrivate`. */
+  readonly diskAccessId?: string | undefined;
 }
 
 export interface SnapshotState {
@@ -32,6 +45,20 @@ export interface SnapshotState {
   readonly createdAt: Date | undefined;
   readonly tags: Readonly<Record<string, string>>;
   readonly location: string;
+  readonly networkAccess: NetworkAccess;
+}
+
+export interface DiskAccessState {
+  readonly diskAccessId: string;
+  readonly name: string;
+  readonly location: string;
+  readonly provisioning: ProvisioningState;
+}
+
+export interface DiskAccessRequest {
+  readonly diskAccessId: string;
+  readonly location: string;
+  readonly tags: Readonly<Record<string, string>>;
 }
 
 export interface UploadDiskRequest {
@@ -47,8 +74,16 @@ export interface UploadDiskRequest {
   readonly securityType?: string | undefined;
   readonly purchasePlan?: DiskConfiguration["purchasePlan"];
   readonly supportedCapabilities?: DiskConfiguration["supportedCapabilities"];
-  readonly diskEncryptionSetId?: string | undefined;
+  /** The only way to upload: Azure takes no upload to a disk that has a disk encryption set too. */
+  readonly diskAccessId: string;
   readonly tags: Readonly<Record<string, string>>;
+}
+
+/** What a disk gets once its bytes are in it. */
+export interface DiskSettings {
+  readonly networkAccess: NetworkAccess;
+  readonly diskEncryptionSetId?: string | undefined;
+  readonly dataAccessAuthMode?: DiskConfiguration["dataAccessAuthMode"];
 }
 
 export interface DiskState {
@@ -58,6 +93,7 @@ export interface DiskState {
   readonly diskState: string;
   readonly sizeBytes: number;
   readonly tags: Readonly<Record<string, string>>;
+  readonly settings: DiskSettings;
 }
 
 export interface NicRequest {
@@ -92,10 +128,22 @@ export interface WorkerVmRequest {
   readonly nicId: string;
   readonly location: string;
   readonly vmSize: string;
-  /** Pinned marketplace URN, `publisher:offer:sku:version`. */
-  readonly imageUrn: string;
+  readonly image: WorkerImage;
+  /** Spot: evicted machines are deleted; paid up to the price of a regular one. */
+  readonly priority: "spot" | "regular";
+  readonly osDisk: "ephemeral" | "managed";
+  readonly diskEncryptionSetId?: string | undefined;
   readonly identityResourceId: string;
+  /** Azure puts them on the OS disk too. */
   readonly tags: Readonly<Record<string, string>>;
+}
+
+export interface WorkerVmState {
+  readonly provisioning: ProvisioningState;
+  /** `PowerState/...` of its instance view; `unknown` while Azure says nothing of it. */
+  readonly power: "running" | "starting" | "stopped" | "deallocating" | "deallocated" | "unknown";
+  /** Azure's code for why it could not be made, e.g. `AllocationFailed`. */
+  readonly failureCode: string | undefined;
 }
 
 export interface RunCommandRequest {
@@ -135,10 +183,28 @@ export interface ComputePort {
   startSnapshot(request: SnapshotRequest): Promise<void>;
   readSnapshot(snapshotId: string): Promise<SnapshotState | undefined>;
   startDeleteSnapshot(snapshotId: string): Promise<void>;
+  /** Makes the disk access the only way to the snapshot. Azure refuses it while a SAS lives. */
+  startSnapshotAccess(snapshotId: string, diskAccessId: string): Promise<void>;
+
+  /** Those of the resource group that carry the tag; none when there is no such group. */
+  listDiskAccesses(
+    resourceGroupId: string,
+    tagName: string,
+    tagValue: string,
+  ): AsyncIterable<DiskAccessState>;
+  readDiskAccess(diskAccessId: string): Promise<DiskAccessState | undefined>;
+  startDiskAccess(request: DiskAccessRequest): Promise<void>;
+  /** Azure refuses it while a disk or snapshot names it. */
+  startDeleteDiskAccess(diskAccessId: string): Promise<void>;
+  startDeleteDiskEndpoint(endpointId: string): Promise<void>;
+  /** Lower-case ids of the disk accesses that snapshots and disks of the subscription name. */
+  listUsedDiskAccesses(subscriptionId: string): Promise<ReadonlySet<string>>;
 
   startUploadDisk(request: UploadDiskRequest): Promise<void>;
   readDisk(diskId: string): Promise<DiskState | undefined>;
   startDeleteDisk(diskId: string): Promise<void>;
+  /** Changes an unattached disk without a live SAS. */
+  startDiskSettings(diskId: string, settings: DiskSettings): Promise<void>;
 
   /** Grants and waits for the SAS (seconds). The caller has written the ledger before. */
   grantAccess(
@@ -157,6 +223,11 @@ export interface ComputePort {
   startAttachVm(request: AttachVmRequest): Promise<void>;
   /** Creates the worker's NIC-attached VM; disks and NIC are deleted with it. */
   startWorkerVm(request: WorkerVmRequest): Promise<void>;
+  readWorkerVm(vmResourceId: string): Promise<WorkerVmState | undefined>;
+  /** Stops it and gives its cores back; its disk stays. */
+  startDeallocateVm(vmResourceId: string): Promise<void>;
+  /** Starts a VM that is deallocated or stopped. */
+  startPowerOnVm(vmResourceId: string): Promise<void>;
   /** Deletes the VM; what was created with `deleteOption: Delete` goes with it. */
   startDeleteVm(vmResourceId: string): Promise<void>;
 

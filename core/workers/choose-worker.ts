@@ -80,7 +80,10 @@ function profileOf(facts: JobFacts): { profile: WorkerProfile; reason: string } 
       return because("archive", "an archive needs the index of all its blocks in memory");
     case "check":
       return because("medium", "a health check reads the repository");
-    default:
+    case "doctor":
+    case "import":
+    case "maintain":
+    case "retrieve":
       return because("small", `a job of kind ${facts.kind} moves no disk`);
   }
 }

@@ -1,6 +1,10 @@
 import type { z } from "zod";
+import type { RegionActionBody } from "#core/model/region-action.ts";
 import type { RetentionCounts } from "#core/model/session.ts";
+import type { SlotWish } from "#core/network/disk-slots.ts";
+import type { DiskAccessAction } from "#core/network/plan-disk-accesses.ts";
 import type { Outcome } from "#core/model/outcome.ts";
+import type { WorkerChoice } from "#core/workers/choose-worker.ts";
 import type { ACTIVITY_INPUTS } from "./activity-inputs.ts";
 
 /**
@@ -15,6 +19,14 @@ export type ActivityInput<Name extends ActivityName> = z.infer<(typeof ACTIVITY_
 export interface Readiness {
   readonly ready: boolean;
   readonly waitingFor?: string;
+}
+
+export interface NetworkVerdict {
+  readonly ok: boolean;
+  /** Resource Manager itself shows what is broken: trying again does not help. */
+  readonly isCertain: boolean;
+  /** Names what is broken, for the session's end. */
+  readonly text: string;
 }
 
 type Nothing = Record<string, never>;
@@ -86,33 +98,63 @@ export interface ActivityValues {
     readonly conflicting: readonly string[];
   };
   "capture-vm": { readonly location: string; readonly diskCount: number };
+  /** Of the disk accesses that the job works with; `jobsMax` jobs run at once in the region. */
+  "read-disk-pool": {
+    readonly location: string;
+    readonly subscriptionId: string;
+    readonly slots: number;
+    readonly jobsMax: number;
+  };
+  "plan-disk-accesses": Readiness & {
+    readonly actions: readonly DiskAccessAction[];
+    /** Names of those that can be used now. */
+    readonly accesses: readonly string[];
+    readonly bounded?: string;
+  };
+  "make-disk-accesses": Nothing;
+  "read-disk-wishes": { readonly wishes: readonly SlotWish[] };
+  "place-disks": Readiness;
   "start-snapshots": { readonly snapshotCount: number };
   "read-snapshots": Readiness;
   "plan-region": Readiness & {
     readonly actions: readonly {
-      readonly kind: "create-network" | "create-staging-account";
+      readonly action: RegionActionBody;
       readonly reason: string;
+      /** What it needs is there: it can be carried out now. */
+      readonly isDue: boolean;
     }[];
+    /** What only a person can change. */
+    readonly findings: readonly { readonly code: string; readonly message: string }[];
+    readonly notes: readonly string[];
   };
-  "execute-region-action": Nothing;
+  "execute-region-action": { readonly isDone: boolean };
   "plan-backup": { readonly fullCount: number; readonly incrementalCount: number };
   "index-restore-point": { readonly pointId: string; readonly warningCount: number };
   "clean-snapshots": { readonly deletedCount: number; readonly keptCount: number };
   "delete-session-snapshots": { readonly deletedCount: number };
   "close-session": Nothing;
   "append-log": Nothing;
+  "choose-worker": WorkerChoice & { readonly maximum: number };
   "register-worker": Nothing;
+  "recover-worker": Nothing;
+  "rest-worker": Nothing;
   "start-worker-nic": Nothing;
   "read-worker-nic": Readiness;
-  "start-worker-vm": Nothing;
+  /** `noRoom`: why Azure has none for this size. */
+  "start-worker-vm": { readonly noRoom?: string };
   "read-worker-vm": Readiness;
   "install-agent": Nothing;
   "read-install": Readiness;
   "read-worker": Readiness;
+  "start-worker-deallocation": Nothing;
+  "read-worker-deallocation": Readiness;
   "start-worker-removal": Nothing;
   "finish-worker-removal": Readiness;
   "dispatch-job": { readonly sent: boolean };
   "read-job-state": JobStateAnswer;
+  "plan-doctor": { readonly needed: boolean };
+  "conclude-doctor": NetworkVerdict;
+  "explain-network": NetworkVerdict;
   "revoke-grants": { readonly revokedCount: number };
   "plan-restore": { readonly location: string; readonly diskCount: number };
   "start-restore-disks": Nothing;
@@ -121,6 +163,8 @@ export interface ActivityValues {
   "read-restore-nics": Readiness;
   "start-restore-vm": Nothing;
   "read-restore-vm": Readiness;
+  /** What cannot be as it was at the source is told. */
+  "finish-restore-disks": Readiness & { readonly notes: readonly string[] };
   "index-restore": Nothing;
   "delete-restored": Readiness;
   "choose-vms": { readonly count: number; readonly maxConcurrentVms: number };
@@ -130,7 +174,13 @@ export interface ActivityValues {
     readonly vmName: string;
     readonly repositoryId: string;
   };
-  "list-workers": { readonly regions: readonly { location: string; workerIds: string[] }[] };
+  "list-workers": { readonly regions: readonly RegionWorkers[] };
+  "list-disk-pools": {
+    readonly pools: readonly { readonly location: string; readonly subscriptionId: string }[];
+  };
+  "find-ended-slot-holders": { readonly ended: readonly string[] };
+  "find-unused-disk-accesses": { readonly names: readonly string[] };
+  "remove-disk-accesses": { readonly done: readonly string[] };
   "sweep-grants": { readonly revokedCount: number };
   "sweep-snapshots": { readonly deletedCount: number };
   "sweep-restores": { readonly openCount: number };
@@ -138,8 +188,21 @@ export interface ActivityValues {
   "find-ended-holders": { readonly ended: string[] };
 }
 
+/** What the sweep needs to know of one region. */
+export interface RegionWorkers {
+  readonly location: string;
+  readonly workerIds: readonly string[];
+  /** Resting workers whose VM is gone or whose agent is silent. */
+  readonly lost: readonly string[];
+  readonly minimum: number;
+  readonly idleSeconds: number;
+  readonly idleAction: "delete" | "deallocate";
+}
+
 export type JobStateAnswer =
   | { readonly state: "running"; readonly silentSeconds: number }
+  /** Its worker's VM is not there, or does not run. */
+  | { readonly state: "gone"; readonly wasSpot: boolean; readonly reason: string }
   | { readonly state: "succeeded" }
   | {
       readonly state: "failed";

@@ -1,5 +1,8 @@
 import { z } from "zod";
+import { regionActionSchema } from "#core/model/region-action.ts";
+import { DISK_ACCESS_ACTIONS } from "#core/network/plan-disk-accesses.ts";
 import { REPOSITORY_RUNS } from "#core/model/session.ts";
+import { WORKER_PROFILES } from "#core/model/worker-configuration.ts";
 import { checkLevelSchema } from "#core/protocol/job.ts";
 
 /** One schema for each activity's input. */
@@ -7,6 +10,9 @@ const id = z.string().min(1).max(256);
 const session = z.object({ sessionId: id });
 const job = z.object({ jobId: id });
 const worker = z.object({ workerId: id });
+/** Of a disk access, or of what has a seat on one. */
+const name = z.string().min(1).max(80);
+const diskPool = z.object({ location: id, subscriptionId: id });
 
 export const ACTIVITY_INPUTS = {
   "claim-backup": session.extend({
@@ -53,12 +59,23 @@ export const ACTIVITY_INPUTS = {
   "read-import": session,
   "index-import": session,
   "capture-vm": job.extend({ vmId: id, vmResourceId: z.string().min(1), repositoryId: id }),
-  "start-snapshots": job,
+  "read-disk-pool": job,
+  "plan-disk-accesses": diskPool.extend({
+    slots: z.number().int().min(0),
+    retiring: z.array(name),
+  }),
+  "make-disk-accesses": diskPool.extend({
+    actions: z.array(z.object({ kind: z.enum(DISK_ACCESS_ACTIONS), name })),
+  }),
+  "read-disk-wishes": job,
+  "place-disks": job.extend({ seats: z.array(z.object({ item: name, access: name })) }),
+  "start-snapshots": job.extend({ accesses: z.array(name).min(1) }),
   "read-snapshots": job,
-  "plan-region": z.object({ location: id }),
+  "plan-region": z.object({ location: id, repositoryId: id.optional(), jobId: id.optional() }),
   "execute-region-action": z.object({
     location: id,
-    kind: z.enum(["create-network", "create-staging-account"]),
+    action: regionActionSchema,
+    reason: z.string(),
   }),
   "plan-backup": job.extend({ forceFull: z.boolean() }),
   "index-restore-point": job.extend({ policyId: id.optional() }),
@@ -83,7 +100,19 @@ export const ACTIVITY_INPUTS = {
     level: z.enum(["info", "warning", "error"]),
     message: z.string(),
   }),
-  "register-worker": worker.extend({ location: id }),
+  "choose-worker": job.extend({ location: id, evictions: z.number().int().min(0) }),
+  "register-worker": worker.extend({
+    location: id,
+    sessionId: id,
+    profile: z.enum(WORKER_PROFILES),
+    option: z.object({
+      vmSize: z.string().min(1),
+      priority: z.enum(["spot", "regular"]),
+      osDisk: z.enum(["ephemeral", "managed"]),
+    }),
+  }),
+  "recover-worker": worker,
+  "rest-worker": worker,
   "start-worker-nic": worker,
   "read-worker-nic": worker,
   "start-worker-vm": worker,
@@ -91,23 +120,36 @@ export const ACTIVITY_INPUTS = {
   "install-agent": worker,
   "read-install": worker,
   "read-worker": worker,
-  "start-worker-removal": worker,
+  "start-worker-deallocation": worker,
+  "read-worker-deallocation": worker,
+  "start-worker-removal": worker.extend({
+    state: z.enum(["stopping", "failed"]),
+    reason: z.string().optional(),
+  }),
   "finish-worker-removal": worker,
   "dispatch-job": job.extend({ attempt: z.number().int().min(1), workerId: id }),
   "read-job-state": job.extend({ attempt: z.number().int().min(1), waiterInstanceId: id }),
+  "plan-doctor": job.extend({ doctorJobId: id, location: id, force: z.boolean() }),
+  "conclude-doctor": job,
+  "explain-network": job.extend({ message: z.string() }),
   "revoke-grants": job,
   "plan-restore": session,
-  "start-restore-disks": session,
+  "start-restore-disks": session.extend({ accesses: z.array(name).min(1) }),
   "read-restore-disks": session.extend({ stage: z.enum(["writable", "sealed"]) }),
   "start-restore-nics": session,
   "read-restore-nics": session,
   "start-restore-vm": session,
   "read-restore-vm": session,
+  "finish-restore-disks": session,
   "index-restore": session,
   "delete-restored": session,
   "choose-vms": session.extend({ policyId: id, slot: z.iso.datetime() }),
   "read-policy-target": session.extend({ index: z.number().int().min(0) }),
   "list-workers": z.object({}),
+  "list-disk-pools": z.object({}),
+  "find-ended-slot-holders": z.object({ holders: z.array(id) }),
+  "find-unused-disk-accesses": diskPool,
+  "remove-disk-accesses": diskPool.extend({ names: z.array(name) }),
   "sweep-grants": z.object({}),
   "sweep-snapshots": z.object({}),
   "sweep-restores": z.object({}),

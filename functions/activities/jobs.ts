@@ -6,14 +6,18 @@ import { INLINE_SEALED_BYTES_MAX, type JobMessage } from "#core/protocol/job.ts"
 import { sealJob } from "#core/protocol/sealing.ts";
 import type { AppContext } from "../app-context.ts";
 import { buildJob, GRANTS_AT_ONCE, type Grant } from "./build-job.ts";
+import { repositoryIdsOf } from "./doctor-view.ts";
 import { defineActivity } from "./define-activity.ts";
 import { readResumePoints } from "./resume-points.ts";
 import { getRunningSession } from "./running-session.ts";
 import { jobBlobPrefix } from "./workers.ts";
+import { whyGone } from "./worker-vm-state.ts";
 
 /** Dispatch of a job, what became of it, and the end of its grants. */
 /** Longest time that Azure keeps a queue message that names no other. */
 const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
+/** A heartbeat may be late by half its interval. */
+const HEARTBEATS_MISSED = 1.5;
 
 /**
  * The ledger's row is there before the SAS is: whatever happens, it will be revoked. When the row
@@ -78,14 +82,22 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
   // is seen to have lost this job, one that started before has its new key here.
   const worker = await records.workers.update(workerId, (each) => ({
     ...each,
+    state: "busy",
+    stateAt: each.state === "busy" ? each.stateAt : now,
     dispatch: { jobId, attempt, sealedTo: each.publicKey?.x },
   }));
   if (worker?.publicKey === undefined)
     throw new HoldfastError("WorkerNotEnrolled", `Worker ${workerId} has not enrolled.`, {
       retry: "backoff",
     });
-  const target = await records.repositories.get(record.spec.repositoryId);
-  await staging.ensureContainer(target.blobServiceUrl, target.container);
+  if (worker.keyLostAt !== undefined)
+    throw new HoldfastError("AgentRestarted", `The agent on ${workerId} started anew.`, {
+      retry: "backoff",
+    });
+  for (const repositoryId of repositoryIdsOf(record.spec)) {
+    const target = await records.repositories.get(repositoryId);
+    await staging.ensureContainer(target.blobServiceUrl, target.container);
+  }
   const grant = createGrants(context, record, signal);
   const job = await buildJob(context, record, attempt, workerId, grant);
   const sealed = await sealJob(job, worker.publicKey);
@@ -110,7 +122,7 @@ export const dispatchJob = defineActivity("dispatch-job", async (context, input,
 
 /** What the tables know of a dispatch; also says who wants to hear of its end. */
 export const readJobState = defineActivity("read-job-state", async (context, input) => {
-  const { records, clock } = context;
+  const { records, clock, config } = context;
   const { jobId, attempt, waiterInstanceId } = input;
   await getRunningSession(context, (await records.jobs.get(jobId)).sessionId);
   const job = await records.jobs.update(jobId, (each) =>
@@ -129,6 +141,12 @@ export const readJobState = defineActivity("read-job-state", async (context, inp
     .flatMap((each) => (each === undefined ? [] : [Date.parse(each)]))
     .reduce((left, right) => Math.max(left, right), 0);
   const silentSeconds = Math.max(0, Math.round((clock().getTime() - lastSign) / 1000));
+  // One look at Azure where a heartbeat is missing: an evicted worker is noticed before it is lost.
+  if (worker !== undefined && silentSeconds > config.worker.heartbeatSeconds * HEARTBEATS_MISSED) {
+    const reason = await whyGone(context, worker.value);
+    const wasSpot = worker.value.launch.priority === "spot";
+    if (reason !== undefined) return { state: "gone" as const, wasSpot, reason };
+  }
   return { state: "running" as const, silentSeconds };
 });
 

@@ -1,21 +1,48 @@
+import { createHash } from "node:crypto";
 import { CONTROL_PLANE_TAG } from "#core/backup/snapshot-tags.ts";
 import { messageOf } from "#core/lib/errors.ts";
 import { RESOURCE_TYPES, resourceGroupOf } from "#core/model/resource-id.ts";
+import type { WorkerRecord } from "#core/model/worker-record.ts";
 import type { OwnedResource } from "#core/ports/compute.ts";
 import type { AppContext } from "../app-context.ts";
+import { readWorkerConfiguration } from "../worker-configurations.ts";
+import type { RegionWorkers } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
 import { isRunning } from "./running-session.ts";
 
-/** What the sweep finds out about workers: which there are, who holds them, which nobody knows. */
+/** What the sweep finds out about workers: which there are, which are lost, which nobody knows. */
 export const listWorkers = defineActivity("list-workers", async (context) => {
-  const byLocation = new Map<string, string[]>();
+  const byLocation = new Map<string, WorkerRecord[]>();
   for await (const { id } of context.records.regions.list()) byLocation.set(id, []);
   for await (const { value } of context.records.workers.list()) {
-    const workerIds = byLocation.get(value.location) ?? [];
-    byLocation.set(value.location, [...workerIds, value.workerId]);
+    byLocation.set(value.location, [...(byLocation.get(value.location) ?? []), value]);
   }
-  return { regions: Array.from(byLocation, ([location, workerIds]) => ({ location, workerIds })) };
+  const regions: RegionWorkers[] = [];
+  for (const [location, workers] of byLocation) {
+    const { minimum, idle } = await readWorkerConfiguration(context, location);
+    const lost: string[] = [];
+    for (const worker of workers) if (await isLost(context, worker)) lost.push(worker.workerId);
+    regions.push({
+      location,
+      workerIds: workers.map(({ workerId }) => workerId),
+      lost,
+      minimum,
+      idleSeconds: idle.afterSeconds,
+      idleAction: idle.action,
+    });
+  }
+  return { regions };
 });
+
+/** An idle worker that is silent, or a deallocated one whose VM was deleted, e.g. by an eviction. */
+async function isLost(context: AppContext, worker: WorkerRecord): Promise<boolean> {
+  if (worker.state === "deallocated")
+    return (await context.compute.readWorkerVm(worker.vmResourceId)) === undefined;
+  if (worker.state !== "idle") return false;
+  const lastSign = Date.parse(worker.lastSeenAt ?? worker.stateAt);
+  const silentMs = context.clock().getTime() - lastSign;
+  return silentMs > context.config.run.workerLostSeconds * 1000;
+}
 
 /**
  * A holder is `<job>#<dispatch>`; a job has its session's id, with `~<n>` when a session has several.
@@ -31,41 +58,104 @@ export const findEndedHolders = defineActivity("find-ended-holders", async (cont
 });
 
 /**
- * VMs and NICs in the workers' resource group that have no record: a request that was under way
- * while its worker was removed made them. The listing comes first, so that a worker whose record is
- * written meanwhile is no stray.
+ * VMs, NICs and OS disks in the workers' resource groups that have no record: a request that was under
+ * way while its worker was removed made them. The listing comes first, so that a worker whose record
+ * is written meanwhile is no stray; and what is found is left for a while, because a worker that is
+ * launched in another size has no record for a moment.
  */
 export const sweepStrays = defineActivity("sweep-strays", async (context) => {
-  const { compute, config, events, records } = context;
-  const { subscriptionId } = resourceGroupOf(config.worker.resourceGroupId);
-  const found: OwnedResource[] = [];
-  const owned = compute.listOwned(subscriptionId, CONTROL_PLANE_TAG, config.controlPlaneId);
-  for await (const resource of owned) found.push(resource);
+  const groups = await findGroups(context);
+  const found = await findStrays(context, groups);
   let deletedCount = 0;
-  for (const { type, resourceId } of found) {
-    const workerId = workerOf(context, type, resourceId);
-    if (workerId === undefined || (await records.workers.read(workerId)) !== undefined) continue;
+  for (const { type, resourceId } of await onlyOld(context, found)) {
     try {
-      if (isType(type, RESOURCE_TYPES.virtualMachine)) await compute.startDeleteVm(resourceId);
-      else await compute.startDeleteNic(resourceId);
-      events.straySwept({ resourceId });
+      await startDelete(context, type, resourceId);
+      context.events.straySwept({ resourceId });
       deletedCount++;
     } catch (error) {
-      // A NIC goes with its VM, or after it.
-      events.sweepFailed({ resourceId, message: messageOf(error) });
+      // A NIC and a disk go with their VM, or after it.
+      context.events.sweepFailed({ resourceId, message: messageOf(error) });
     }
   }
   return { deletedCount };
 });
 
+/** Resource groups that workers are or may be in, in lower case. */
+async function findGroups({ config, records }: AppContext): Promise<ReadonlySet<string>> {
+  const groups = new Set([config.worker.resourceGroupId.toLowerCase()]);
+  for await (const { value } of records.workerConfigurations.list())
+    groups.add(value.resourceGroupId.toLowerCase());
+  return groups;
+}
+
+async function findStrays(
+  { compute, config, records }: AppContext,
+  groups: ReadonlySet<string>,
+): Promise<readonly OwnedResource[]> {
+  const subscriptionIds = new Set([...groups].map((id) => resourceGroupOf(id).subscriptionId));
+  const strays: OwnedResource[] = [];
+  for (const subscriptionId of subscriptionIds) {
+    const found: OwnedResource[] = [];
+    const owned = compute.listOwned(subscriptionId, CONTROL_PLANE_TAG, config.controlPlaneId);
+    for await (const resource of owned) found.push(resource);
+    for (const resource of found) {
+      const workerId = workerOf(groups, resource);
+      if (workerId === undefined) continue;
+      if ((await records.workers.read(workerId)) === undefined) strays.push(resource);
+    }
+  }
+  return strays;
+}
+
+/** Those that were found before, long enough ago; notes the others, and forgets what is gone. */
+async function onlyOld(
+  { records, clock, config }: AppContext,
+  found: readonly OwnedResource[],
+): Promise<readonly OwnedResource[]> {
+  const now = clock();
+  const ids = new Map(found.map((each) => [digestOf(each.resourceId), each]));
+  const old: OwnedResource[] = [];
+  for await (const { id, value } of records.strays.list()) {
+    const stray = ids.get(id);
+    ids.delete(id);
+    const ageMs = now.getTime() - Date.parse(value.firstSeenAt);
+    if (stray === undefined) await records.strays.delete(id);
+    else if (ageMs >= config.run.workerLostSeconds * 1000) old.push(stray);
+  }
+  for (const [id, { resourceId }] of ids)
+    await records.strays.insert(id, { resourceId, firstSeenAt: now.toISOString() });
+  return old;
+}
+
+function digestOf(resourceId: string): string {
+  return createHash("sha256").update(resourceId.toLowerCase()).digest("hex");
+}
+
+async function startDelete(
+  { compute }: AppContext,
+  type: string,
+  resourceId: string,
+): Promise<void> {
+  if (isType(type, RESOURCE_TYPES.virtualMachine)) await compute.startDeleteVm(resourceId);
+  else if (isType(type, RESOURCE_TYPES.disk)) await compute.startDeleteDisk(resourceId);
+  else await compute.startDeleteNic(resourceId);
+}
+
 /** Id of the worker that a resource is of; `undefined` when it is of none. */
-function workerOf(context: AppContext, type: string, resourceId: string): string | undefined {
-  const group = `${context.config.worker.resourceGroupId.toLowerCase()}/`;
-  if (!resourceId.toLowerCase().startsWith(group)) return undefined;
+function workerOf(
+  groups: ReadonlySet<string>,
+  { type, resourceId }: OwnedResource,
+): string | undefined {
+  const [group = ""] = resourceId.toLowerCase().split("/providers/");
+  if (!groups.has(group)) return undefined;
   const name = resourceId.slice(resourceId.lastIndexOf("/") + 1).toLowerCase();
   if (isType(type, RESOURCE_TYPES.virtualMachine)) return name;
-  const isNic = isType(type, RESOURCE_TYPES.networkInterface) && name.endsWith("-nic");
-  return isNic ? name.slice(0, -"-nic".length) : undefined;
+  if (isType(type, RESOURCE_TYPES.networkInterface)) return withoutSuffix(name, "-nic");
+  return isType(type, RESOURCE_TYPES.disk) ? withoutSuffix(name, "-os") : undefined;
+}
+
+function withoutSuffix(name: string, suffix: string): string | undefined {
+  return name.endsWith(suffix) ? name.slice(0, -suffix.length) : undefined;
 }
 
 function isType(type: string, wanted: string): boolean {

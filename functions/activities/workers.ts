@@ -1,6 +1,6 @@
 import { HoldfastError } from "#core/lib/errors.ts";
 import { CONTROL_PLANE_TAG } from "#core/backup/snapshot-tags.ts";
-import { redact } from "#core/model/outcome.ts";
+import { failureOf, redact } from "#core/model/outcome.ts";
 import { RESOURCE_TYPES, resourceId } from "#core/model/resource-id.ts";
 import type { WorkerRecord } from "#core/model/worker-record.ts";
 import type { ProvisioningState } from "#core/ports/compute.ts";
@@ -13,38 +13,74 @@ import {
   installParametersOf,
   installSecretsOf,
 } from "#core/workers/install-script.ts";
-import type { AppContext } from "../app-context.ts";
+import { chooseWorkerProfile, isWithoutRoom, jobFactsOf } from "#core/workers/choose-worker.ts";
+import { fillTags } from "#core/workers/worker-tags.ts";
+import { readWorkerConfiguration } from "../worker-configurations.ts";
 import type { Readiness } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
+import { noteState } from "./resting-workers.ts";
+import { getRunningSession } from "./running-session.ts";
+import { requireThere } from "./worker-vm-state.ts";
 
 /** The life of a worker VM, from its record to its removal. */
 const RUN_COMMAND_NAME = "holdfast-install";
 
+/** A Run Command runs once: each start of the worker has its own. */
+function installName(generation: number): string {
+  return generation === 1 ? RUN_COMMAND_NAME : `${RUN_COMMAND_NAME}-${generation}`;
+}
+
 /** Queue that workers send their events to, in the control plane's own account. */
 export const EVENT_QUEUE = "worker-events";
 
+export const chooseWorker = defineActivity("choose-worker", async (context, input) => {
+  const { jobId, location, evictions } = input;
+  const { spec } = await context.records.jobs.get(jobId);
+  const configuration = await readWorkerConfiguration(context, location);
+  const choice = chooseWorkerProfile(jobFactsOf(spec, evictions), configuration);
+  return { ...choice, maximum: configuration.maximum };
+});
+
+/** Again for the same worker when it is launched in another size: nothing of it exists then. */
 export const registerWorker = defineActivity("register-worker", async (context, input) => {
   const { config, records, clock, events } = context;
-  const { workerId, location } = input;
+  const { workerId, location, sessionId, profile, option } = input;
   const region = await records.regions.get(location);
-  const group = config.worker.resourceGroupId;
+  const configuration = await readWorkerConfiguration(context, location);
+  const session = await getRunningSession(context, sessionId);
+  const { resourceGroupId: group, securityUpdates, diskEncryptionSetId } = configuration;
+  const filled = fillTags(configuration.tags, {
+    region: location,
+    session: sessionId,
+    policy: session.policyId ?? "",
+    worker: workerId,
+    profile,
+  });
+  const now = clock().toISOString();
   await records.workers.insert(workerId, {
     workerId,
     location,
+    state: "creating",
+    stateAt: now,
+    profile,
+    launch: {
+      ...option,
+      image: configuration.image,
+      ...(diskEncryptionSetId === undefined ? {} : { diskEncryptionSetId }),
+      tags: { ...filled, [CONTROL_PLANE_TAG]: config.controlPlaneId },
+      ...(securityUpdates.kind === "off" ? {} : { updateMirrorUrl: securityUpdates.url }),
+    },
+    generation: 1,
     vmResourceId: resourceId(group, RESOURCE_TYPES.virtualMachine, workerId),
     nicId: resourceId(group, RESOURCE_TYPES.networkInterface, `${workerId}-nic`),
     queueName: `jobs-${workerId}`,
     queueServiceUrl: region.queueServiceUrl,
     blobServiceUrl: region.blobServiceUrl,
-    createdAt: clock().toISOString(),
+    createdAt: now,
   });
   events.workerRegistered({ workerId, location });
   return {};
 });
-
-function tagsOf(context: AppContext): Record<string, string> {
-  return { [CONTROL_PLANE_TAG]: context.config.controlPlaneId };
-}
 
 export const startWorkerNic = defineActivity("start-worker-nic", async (context, { workerId }) => {
   const worker = await context.records.workers.get(workerId);
@@ -54,7 +90,7 @@ export const startWorkerNic = defineActivity("start-worker-nic", async (context,
     location: worker.location,
     subnetId: region.subnetId,
     enableAcceleratedNetworking: true,
-    tags: tagsOf(context),
+    tags: worker.launch.tags,
   });
   return {};
 });
@@ -78,26 +114,37 @@ export const readWorkerNic = defineActivity("read-worker-nic", async (context, {
 
 export const startWorkerVm = defineActivity("start-worker-vm", async (context, { workerId }) => {
   const { config, compute, records } = context;
-  const worker = await records.workers.get(workerId);
-  await compute.startWorkerVm({
-    vmResourceId: worker.vmResourceId,
-    nicId: worker.nicId,
-    location: worker.location,
-    vmSize: config.worker.vmSize,
-    imageUrn: config.worker.imageUrn,
-    identityResourceId: config.worker.identityResourceId,
-    tags: tagsOf(context),
-  });
-  return {};
+  const { vmResourceId, nicId, location, launch } = await records.workers.get(workerId);
+  const { updateMirrorUrl: _url, ...asked } = launch;
+  try {
+    await compute.startWorkerVm({
+      ...asked,
+      vmResourceId,
+      nicId,
+      location,
+      identityResourceId: config.worker.identityResourceId,
+    });
+    return {};
+  } catch (error) {
+    const failure = failureOf(error).error;
+    if (isWithoutRoom(failure)) return { noRoom: failure.message };
+    throw error;
+  }
 });
 
 export const readWorkerVm = defineActivity("read-worker-vm", async (context, { workerId }) => {
   const { vmResourceId } = await context.records.workers.get(workerId);
-  return readinessOf(await context.compute.readVmProvisioning(vmResourceId), vmResourceId);
+  const vm = await context.compute.readWorkerVm(vmResourceId);
+  if (vm?.failureCode !== undefined)
+    throw new HoldfastError(vm.failureCode, `Azure could not make or start ${vmResourceId}.`);
+  const readiness = readinessOf(vm, vmResourceId);
+  // A VM that is started again was provisioned long ago.
+  const isUp = vm?.power === "running" || vm?.power === "unknown";
+  return readiness.ready && !isUp ? { ready: false, waitingFor: vmResourceId } : readiness;
 });
 
 /** Service endpoints come with or without a slash at their end. */
-function join(serviceUrl: string, name: string): string {
+export function join(serviceUrl: string, name: string): string {
   return `${serviceUrl.replace(/\/+$/, "")}/${name}`;
 }
 
@@ -115,7 +162,8 @@ export const installAgent = defineActivity(
       INSTALL_TIMEOUT_SECONDS * 2,
       signal,
     );
-    const secret = deriveWorkerSecret(config.masterKey, workerId);
+    const { generation, launch } = worker;
+    const secret = deriveWorkerSecret(config.masterKey, workerId, generation);
     const settings = {
       HOLDFAST_WORKER_ID: workerId,
       HOLDFAST_WORKER_CLIENT_ID: config.worker.clientId,
@@ -126,23 +174,29 @@ export const installAgent = defineActivity(
     } satisfies Record<Exclude<keyof AgentSettings, "HOLDFAST_WORKER_SECRET">, string>;
     await compute.startRunCommand({
       vmResourceId: worker.vmResourceId,
-      name: RUN_COMMAND_NAME,
+      name: installName(generation),
       location: worker.location,
       script: INSTALL_SCRIPT,
-      parameters: installParametersOf({ bundle, settings }),
+      parameters: installParametersOf({
+        bundle,
+        settings,
+        updateMirrorUrl: launch.updateMirrorUrl,
+      }),
       protectedParameters: installSecretsOf({
         bundleUrl,
         workerSecret: Buffer.from(secret).toString("base64url"),
       }),
       timeoutSeconds: INSTALL_TIMEOUT_SECONDS,
     });
+    await noteState(context, workerId, "enrolling");
     return {};
   },
 );
 
 export const readInstall = defineActivity("read-install", async (context, { workerId }) => {
-  const { vmResourceId } = await context.records.workers.get(workerId);
-  const state = await context.compute.readRunCommand(vmResourceId, RUN_COMMAND_NAME);
+  const worker = await context.records.workers.get(workerId);
+  const name = installName(worker.generation);
+  const state = await context.compute.readRunCommand(worker.vmResourceId, name);
   switch (state?.executionState) {
     case "Succeeded":
       if ((state.exitCode ?? 0) === 0) return { ready: true };
@@ -150,6 +204,7 @@ export const readInstall = defineActivity("read-install", async (context, { work
     case undefined:
     case "Pending":
     case "Running":
+      await requireThere(context, worker);
       return { ready: false, waitingFor: "installation of the agent" };
     case "Failed":
     case "TimedOut":
@@ -168,16 +223,21 @@ export const readInstall = defineActivity("read-install", async (context, { work
 /** Enrolled: the worker's agent has sent the key that jobs are sealed to. */
 export const readWorker = defineActivity("read-worker", async (context, { workerId }) => {
   const worker = await context.records.workers.get(workerId);
-  return worker.publicKey === undefined
-    ? { ready: false, waitingFor: "enrolment of the agent" }
-    : { ready: true };
+  if (worker.publicKey !== undefined) return { ready: true };
+  await requireThere(context, worker);
+  return { ready: false, waitingFor: "enrolment of the agent" };
 });
 
 export const startWorkerRemoval = defineActivity(
   "start-worker-removal",
-  async (context, { workerId }) => {
-    const worker = await context.records.workers.read(workerId);
-    if (worker !== undefined) await context.compute.startDeleteVm(worker.value.vmResourceId);
+  async (context, { workerId, state, reason }) => {
+    const stateAt = context.clock().toISOString();
+    const worker = await context.records.workers.update(workerId, (before) =>
+      before.state === state
+        ? undefined
+        : { ...before, state, stateAt, ...(reason === undefined ? {} : { reason }) },
+    );
+    if (worker !== undefined) await context.compute.startDeleteVm(worker.vmResourceId);
     return {};
   },
 );

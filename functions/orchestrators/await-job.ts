@@ -19,7 +19,8 @@ export interface AwaitJobInput {
 export type AwaitedJob =
   | { readonly kind: "running" | "succeeded" | "late" }
   | { readonly kind: "failed"; readonly error: StepError }
-  | { readonly kind: "lost"; readonly silentSeconds: number };
+  | { readonly kind: "lost"; readonly silentSeconds: number }
+  | { readonly kind: "gone"; readonly wasSpot: boolean; readonly reason: string };
 
 /** Polls of one window: about 700 events of history. */
 export const POLLS_PER_WINDOW = 100;
@@ -36,6 +37,10 @@ export function* awaitJob(context: OrchestrationContext): Steps<Outcome<AwaitedJ
       const job = yield* step(run, "read-job-state", { jobId, attempt, waiterInstanceId });
       if (job.state === "succeeded") return succeed({ kind: "succeeded" });
       if (job.state === "failed") return succeed({ kind: "failed", error: job.error });
+      if (job.state === "gone") {
+        const { wasSpot, reason } = job;
+        return succeed({ kind: "gone", wasSpot, reason });
+      }
       if (job.silentSeconds > settings.workerLostSeconds)
         return succeed({ kind: "lost", silentSeconds: job.silentSeconds });
       if (nowOf(run) >= deadline) return succeed({ kind: "late" });

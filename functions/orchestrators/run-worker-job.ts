@@ -6,15 +6,17 @@
 import type { OrchestrationContext } from "durable-functions";
 import { fail, failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
+import { releaseDiskSlots, renewDiskSlots, takeDiskSlots, type DiskPoolUse } from "./disk-slots.ts";
+import { examineEnding, explainFailure, lookAtNetwork, type Ending } from "./doctor.ts";
 import { ORCHESTRATORS } from "./names.ts";
 import type { AwaitedJob, AwaitJobInput } from "./await-job.ts";
 import { callChild, createRun, log, must, nowOf, pauseSeconds, step, wait } from "./steps.ts";
 import type { Run, Steps } from "./steps.ts";
 import {
   acquireWorker,
+  advanceLease,
   discardWorker,
   releaseWorker,
-  renewLease,
   revokeGrants,
 } from "./workers.ts";
 
@@ -23,6 +25,8 @@ export interface RunWorkerJobInput {
   readonly sessionId: string;
   readonly location: string;
   readonly settings: RunSettings;
+  /** Disk accesses that the job's disks are reached through; a job without disks has none. */
+  readonly diskPool?: DiskPoolUse | undefined;
 }
 
 export interface WorkerJobValue {
@@ -30,43 +34,45 @@ export interface WorkerJobValue {
   readonly attempts: number;
 }
 
-/** Dispatches of one job, first included. */
+/** Dispatches of one job, first included; evictions do not count, they are nobody's fault. */
 const DISPATCHES_MAX = 3;
-
-interface Ending {
-  readonly outcome: Outcome<null>;
-  /** A worker that may still be at work must not get another job. */
-  readonly workerIsWell: boolean;
-}
+/** Far above what a configuration allows before it turns to regular workers. */
+const EVICTIONS_MAX = 10;
+const EVICTED = "WorkerEvicted";
 
 export function* runWorkerJob(context: OrchestrationContext): Steps<Outcome<WorkerJobValue>> {
   const input = context.df.getInput<RunWorkerJobInput>();
-  const run = createRun(context, input.settings, input.sessionId);
+  const { jobId, sessionId, location, diskPool } = input;
+  const run = createRun(context, input.settings, sessionId);
   // Lines of the parent and of this job never share a number.
   run.logNumber = 1000;
   const deadline = nowOf(run) + input.settings.jobDeadlineSeconds * 1000;
-  let last: Outcome<WorkerJobValue> = fail("NotDispatched", "The job was never dispatched.");
-  for (let attempt = 1; attempt <= DISPATCHES_MAX; attempt++) {
-    const holder = { holder: `${input.jobId}#${attempt}`, location: input.location };
-    const acquired = yield* acquireWorker(run, holder, deadline);
+  let evictions = 0;
+  for (let attempt = 1; ; attempt++) {
+    const holder = { holder: `${jobId}#${attempt}`, location };
+    const acquisition = { ...holder, jobId, sessionId, evictions, deadline };
+    const acquired = yield* acquireWorker(run, acquisition);
+    let last: Outcome<null>;
     if (acquired.ok) {
       const workerId = acquired.value;
-      const { outcome, workerIsWell } = yield* useWorker(run, input, attempt, workerId, deadline);
-      yield* revokeGrants(run, input.jobId);
-      if (workerIsWell) yield* releaseWorker(run, holder);
-      else yield* discardWorker(run, holder, workerId);
+      const ended = yield* useWorker(run, input, attempt, workerId, deadline);
+      const look = { workerId, label: `${attempt}-after` };
+      const { outcome, unwell } = yield* examineEnding(run, input, look, ended);
+      const isRevoked = yield* revokeGrants(run, jobId);
+      if (isRevoked && diskPool !== undefined) yield* releaseDiskSlots(run, diskPool, jobId);
+      if (unwell === undefined) yield* releaseWorker(run, holder, workerId);
+      else yield* discardWorker(run, holder, workerId, unwell);
       if (outcome.ok) return succeed({ workerId, attempts: attempt });
       last = outcome;
     } else {
-      last = acquired;
+      last = yield* explainFailure(run, jobId, acquired);
     }
-    if (last.error.retry === "never" || nowOf(run) >= deadline) break;
-    if (attempt < DISPATCHES_MAX) {
-      yield* log(run, "warning", `dispatch ${attempt} failed: ${last.error.message}; trying again`);
-      yield* wait(run, pauseSeconds(run.settings, attempt));
-    }
+    if (last.error.code === EVICTED) evictions++;
+    if (last.error.retry === "never" || nowOf(run) >= deadline) return last;
+    if (attempt - evictions >= DISPATCHES_MAX || evictions >= EVICTIONS_MAX) return last;
+    yield* log(run, "warning", `dispatch ${attempt} failed: ${last.error.message}; trying again`);
+    yield* wait(run, pauseSeconds(run.settings, attempt));
   }
-  return last;
 }
 
 /** One dispatch and its end. Never throws. */
@@ -78,34 +84,71 @@ function* useWorker(
   deadline: number,
 ): Steps<Ending> {
   try {
+    const seated = yield* seatDisks(run, input, attempt, deadline);
+    // Nothing was sent: the worker is as it was.
+    if (!seated.ok) return { outcome: seated };
+    const looked = yield* lookAtNetwork(run, input, {
+      workerId,
+      label: `${attempt}`,
+      force: false,
+    });
+    if (!looked.outcome.ok) return looked;
     yield* step(run, "dispatch-job", { jobId: input.jobId, attempt, workerId });
     yield* log(run, "info", `worker ${workerId} has the job (dispatch ${attempt})`);
     for (let window = 0; ; window++) {
       const awaited = must(yield* awaitWindow(run, input, attempt, deadline, window));
       switch (awaited.kind) {
         case "running":
-          yield* renewLease(run, {
+          yield* advanceLease(run, {
             holder: `${input.jobId}#${attempt}`,
             location: input.location,
           });
+          if (input.diskPool !== undefined) yield* renewDiskSlots(run, input.diskPool, input.jobId);
           break;
         case "succeeded":
-          return { outcome: succeed(null), workerIsWell: true };
-        case "failed":
-          return { outcome: { ok: false, error: awaited.error }, workerIsWell: true };
+          return { outcome: succeed(null) };
+        case "failed": {
+          const { error } = awaited;
+          // Its key is lost: nothing can be sealed to it any more.
+          const isLost = error.code === "AgentRestarted";
+          return { outcome: { ok: false, error }, ...(isLost ? { unwell: error.message } : {}) };
+        }
+        case "gone": {
+          const code = awaited.wasSpot ? EVICTED : "WorkerGone";
+          const message = `Worker ${workerId} is lost: ${awaited.reason}.`;
+          return { outcome: fail(code, message, "backoff"), unwell: message };
+        }
         case "lost": {
           const message = `Worker ${workerId} has been silent for ${awaited.silentSeconds} s.`;
-          return { outcome: fail("WorkerLost", message, "backoff"), workerIsWell: false };
+          return { outcome: fail("WorkerLost", message, "backoff"), unwell: message };
         }
         case "late": {
           const message = `The job was not done within ${run.settings.jobDeadlineSeconds} s.`;
-          return { outcome: fail("DeadlineExceeded", message), workerIsWell: false };
+          return { outcome: fail("DeadlineExceeded", message), unwell: message };
         }
       }
     }
   } catch (error) {
     // Whether the message was sent is not known: the worker may be at work.
-    return { outcome: failureOf(error), workerIsWell: false };
+    const outcome = failureOf(error);
+    return { outcome, unwell: outcome.error.message };
+  }
+}
+
+/** Slots for all that the job reads or writes, before any access to it is granted. */
+function* seatDisks(
+  run: Run,
+  { jobId, location, diskPool: pool }: RunWorkerJobInput,
+  attempt: number,
+  deadline: number,
+): Steps<Outcome<unknown>> {
+  if (pool === undefined) return succeed(null);
+  const keepWorker = (): Steps<void> =>
+    advanceLease(run, { holder: `${jobId}#${attempt}`, location });
+  try {
+    return yield* takeDiskSlots(run, { pool, jobId, deadline }, keepWorker);
+  } catch (error) {
+    return failureOf(error);
   }
 }
 

@@ -5,9 +5,12 @@
 import type { OrchestrationContext } from "durable-functions";
 import { succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
+import type { RetireAnswer } from "#core/workers/retire-workers.ts";
+import type { RegionWorkers } from "../activities/activity-contract.ts";
 import { ENTITIES } from "./names.ts";
 import { askEntity, attempt, createRun, nowOf, type Run, type Steps } from "./steps.ts";
-import { finishRemoval } from "./workers.ts";
+import { sweepDiskAccesses } from "./sweep-disk-accesses.ts";
+import { finishDeallocation, finishRemoval } from "./workers.ts";
 
 export interface SweepInput {
   readonly settings: RunSettings;
@@ -21,28 +24,37 @@ export function* sweep(context: OrchestrationContext): Steps<Outcome<{ removedCo
   yield* attempt(run, "sweep-grants", {});
   yield* attempt(run, "sweep-restores", {});
   yield* attempt(run, "sweep-snapshots", {});
+  yield* sweepDiskAccesses(run);
   const listed = yield* attempt(run, "list-workers", {});
   if (!listed.ok) return listed;
   let removedCount = 0;
-  for (const { location, workerIds } of listed.value.regions)
-    removedCount += yield* sweepRegion(run, location, workerIds);
+  for (const region of listed.value.regions) removedCount += yield* sweepRegion(run, region);
   yield* attempt(run, "sweep-strays", {});
   return succeed({ removedCount });
 }
 
-function* sweepRegion(run: Run, location: string, recorded: readonly string[]): Steps<number> {
+/** Answers how many workers were removed. */
+function* sweepRegion(run: Run, region: RegionWorkers): Steps<number> {
+  const { location, workerIds, lost, minimum, idleSeconds, idleAction } = region;
   const endedHolders = yield* findEndedHolders(run, location);
-  const retired = yield* askEntity<string[]>(run, ENTITIES.workerPool, location, "retire", {
+  const retired = yield* askEntity<RetireAnswer>(run, ENTITIES.workerPool, location, "retire", {
     now: nowOf(run),
-    idleMs: run.settings.workerIdleSeconds * 1000,
-    recorded,
+    idleMs: idleSeconds * 1000,
+    idleAction,
+    minimum,
+    recorded: workerIds,
+    lost,
     endedHolders,
   });
   if (!retired.ok) return 0;
-  // All deletions are under way before the first is waited for.
-  for (const workerId of retired.value) yield* attempt(run, "start-worker-removal", { workerId });
-  for (const workerId of retired.value) yield* finishRemoval(run, location, workerId);
-  return retired.value.length;
+  const { remove, deallocate } = retired.value;
+  // All of it is under way before the first is waited for.
+  for (const { workerId, state } of remove)
+    yield* attempt(run, "start-worker-removal", { workerId, state });
+  for (const workerId of deallocate) yield* attempt(run, "start-worker-deallocation", { workerId });
+  for (const { workerId } of remove) yield* finishRemoval(run, location, workerId);
+  for (const workerId of deallocate) yield* finishDeallocation(run, location, workerId);
+  return remove.length;
 }
 
 /** Who holds a worker or waits for one although its session is over: it was terminated. */

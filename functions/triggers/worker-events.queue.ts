@@ -1,7 +1,12 @@
 import { HoldfastError } from "#core/lib/errors.ts";
 import { redact } from "#core/model/outcome.ts";
 import type { JobRecord } from "#core/model/job-record.ts";
-import { deriveWorkerSecret, verifyEvent } from "#core/protocol/event-authentication.ts";
+import {
+  claimedWorkerOf,
+  deriveWorkerSecret,
+  verifyEvent,
+} from "#core/protocol/event-authentication.ts";
+import type { WorkerRecord } from "#core/model/worker-record.ts";
 import type { WorkerEvent } from "#core/protocol/worker-event.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
@@ -19,10 +24,14 @@ export async function handleWorkerEvent(
   message: unknown,
 ): Promise<void> {
   const { config, records, clock, events } = context;
+  const parsed = jsonOf(message);
   let event: WorkerEvent;
   try {
-    event = verifyEvent(jsonOf(message), (workerId) =>
-      deriveWorkerSecret(config.masterKey, workerId),
+    const claimed = claimedWorkerOf(parsed);
+    const known = claimed === undefined ? undefined : await records.workers.read(claimed);
+    const generation = known?.value.generation ?? 1;
+    event = verifyEvent(parsed, (workerId) =>
+      deriveWorkerSecret(config.masterKey, workerId, generation),
     );
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
@@ -30,34 +39,49 @@ export async function handleWorkerEvent(
     return;
   }
   const lastSeenAt = clock().toISOString();
-  const worker = await records.workers.update(event.workerId, (before) => {
-    const { body, sentAt } = event;
-    const isNewKey =
-      body.kind === "enrolled" && (before.enrolledAt === undefined || before.enrolledAt < sentAt);
-    return isNewKey
-      ? {
-          ...before,
-          lastSeenAt,
-          enrolledAt: sentAt,
-          publicKey: body.publicKey,
-          agentVersion: body.agentVersion,
-        }
-      : { ...before, lastSeenAt };
-  });
+  const worker = await records.workers.update(event.workerId, (before) => ({
+    ...afterEnrolment(before, event, lastSeenAt),
+    lastSeenAt,
+  }));
   if (worker === undefined) {
     const message = `worker ${event.workerId} is not known any more`;
     events.eventDropped({ code: "UnknownWorker", message });
     return;
   }
-  const { dispatch, publicKey } = worker;
-  if (dispatch !== undefined && dispatch.sealedTo !== publicKey?.x)
-    await failLostJob(context, client, worker.workerId, dispatch);
+  if (worker.dispatch !== undefined && worker.keyLostAt !== undefined)
+    await failLostJob(context, client, worker.workerId, worker.dispatch);
+  const { body } = event;
+  if (body.kind === "enrolled" && body.publicKey.x !== worker.publicKey?.x) {
+    const message = `${worker.workerId} has enrolled before: its secret is good for one key`;
+    events.eventDropped({ code: "EnrolmentUsed", message });
+    return;
+  }
   await applyBody(context, client, event);
 }
 
 /**
- * An agent that enrols with another key has started anew: it has forgotten the job that it had and
- * cannot open the message again. Its heartbeats go on, so nobody else would notice.
+ * A worker enrols once per start. The same key again is a replay and changes nothing; another one is
+ * refused: the agent has started anew, or somebody else has its secret. Either way what was sealed to
+ * the first key is lost, and the worker is not used any more. An enrolment that is older than the one
+ * that counts comes from an agent that never had a job.
+ */
+function afterEnrolment(
+  before: WorkerRecord,
+  { body, sentAt }: WorkerEvent,
+  now: string,
+): WorkerRecord {
+  if (body.kind !== "enrolled") return before;
+  const { publicKey, agentVersion } = body;
+  if (before.publicKey === undefined)
+    return { ...before, enrolledAt: sentAt, publicKey, agentVersion };
+  const isOther = before.publicKey.x !== publicKey.x;
+  const isOlder = before.enrolledAt !== undefined && sentAt < before.enrolledAt;
+  return isOther && !isOlder ? { ...before, keyLostAt: before.keyLostAt ?? now } : before;
+}
+
+/**
+ * An agent that has another key than the one that enrolled has started anew: it has forgotten the job
+ * that it had and cannot open the message again. Its heartbeats go on, so nobody else would notice.
  */
 async function failLostJob(
   { records, clock, events }: AppContext,

@@ -106,7 +106,9 @@ it("takes the body that the control plane sends for a worker", async () => {
     nicId: cloud.nic("real-worker-nic"),
     location: region,
     vmSize: "Standard_F4s_v2",
-    imageUrn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140",
+    image: { kind: "marketplace", urn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140" },
+    priority: "regular",
+    osDisk: "managed",
     identityResourceId,
     tags: {},
   });

@@ -20,8 +20,12 @@ describe("configuration", () => {
       pollSeconds: 10,
       workerLostSeconds: 90,
       jobDeadlineSeconds: 43_200,
-      workersPerRegionMax: 5,
-      workerIdleSeconds: 600,
+      regionSeconds: 1800,
+    });
+    expect(config.worker).toMatchObject({
+      vmSize: "Standard_F4s_v2",
+      perRegionMax: 5,
+      idleSeconds: 600,
     });
     expect(config.unchangedSampleCount).toBe(16);
     expect(config.secrets.get("BACKUP_PASSWORD")).toBe("correct horse battery staple");

@@ -5,17 +5,27 @@
 import { HoldfastError } from "#core/lib/errors.ts";
 import { RESOURCE_TYPES } from "#core/model/resource-id.ts";
 import type { VmConfiguration } from "#core/model/vm-configuration.ts";
-import type { ComputePort, RunCommandRequest } from "#core/ports/compute.ts";
-import type { RegionPort } from "#core/ports/region.ts";
+import type {
+  ComputePort,
+  DiskAccessState,
+  DiskSettings,
+  RunCommandRequest,
+  WorkerVmRequest,
+} from "#core/ports/compute.ts";
 import type { StagingPort } from "#core/ports/staging.ts";
+import { createFakeRegion, type FakeRegion } from "./fake-region.ts";
 
 export interface FakeResource {
   readonly id: string;
-  readonly type: "vm" | "worker" | "disk" | "snapshot" | "nic" | "network" | "account";
+  readonly type:
+    "vm" | "worker" | "disk" | "snapshot" | "nic" | "network" | "account" | "diskAccess";
   readonly tags: Readonly<Record<string, string>>;
   readonly sizeBytes: number;
   readonly sourceId: string;
   reads: number;
+  /** Of a disk or snapshot. */
+  settings: DiskSettings;
+  /** Of a worker: its power state, or why it failed. */
   diskState: string;
 }
 
@@ -27,17 +37,23 @@ const AZURE_TYPES: Readonly<Record<FakeResource["type"], string>> = {
   nic: RESOURCE_TYPES.networkInterface,
   network: RESOURCE_TYPES.virtualNetwork,
   account: RESOURCE_TYPES.storageAccount,
+  diskAccess: RESOURCE_TYPES.diskAccess,
 };
 
 export interface FakeAzure {
   readonly compute: ComputePort;
-  readonly region: RegionPort;
+  readonly region: FakeRegion;
   readonly staging: StagingPort;
   readonly resources: Map<string, FakeResource>;
   readonly liveSas: Map<string, string>;
+  /** Most exports and uploads that each disk access had at the same time. */
+  readonly exportPeaks: Map<string, number>;
   readonly queues: Map<string, string[]>;
   readonly vms: Map<string, VmConfiguration>;
   readonly runCommands: RunCommandRequest[];
+  readonly workerRequests: WorkerVmRequest[];
+  /** Sizes that there is no room for, by `<size> <priority>`. */
+  readonly refusals: Map<string, { readonly code: string; readonly when: "at once" | "later" }>;
   /** Called with each message to a job queue. */
   onMessage: (queueName: string, text: string) => Promise<void>;
   onRunCommand: (request: RunCommandRequest) => Promise<void>;
@@ -47,6 +63,7 @@ export interface FakeAzure {
 export function createFakeAzure(): FakeAzure {
   const resources = new Map<string, FakeResource>();
   const liveSas = new Map<string, string>();
+  const exportPeaks = new Map<string, number>();
   const queues = new Map<string, string[]>();
   const vms = new Map<string, VmConfiguration>();
   const runCommands: RunCommandRequest[] = [];
@@ -54,7 +71,14 @@ export function createFakeAzure(): FakeAzure {
 
   function add(id: string, fields: Partial<FakeResource> & Pick<FakeResource, "type">): void {
     if (resources.has(id)) return;
-    const initial = { tags: {}, sizeBytes: 0, sourceId: "", reads: 0, diskState: "Unattached" };
+    const initial = {
+      tags: {},
+      sizeBytes: 0,
+      sourceId: "",
+      reads: 0,
+      diskState: "Unattached",
+      settings: OPEN,
+    };
     resources.set(id, { ...initial, ...fields, id });
   }
   function remove(id: string): void {
@@ -66,15 +90,37 @@ export function createFakeAzure(): FakeAzure {
     if (found !== undefined) found.reads++;
     return found;
   }
+  function setPower(id: string, power: "running" | "deallocated"): void {
+    const found = resources.get(id);
+    if (found === undefined) throw new HoldfastError("ResourceNotFound", id);
+    found.diskState = power;
+  }
+  function demand(id: string): FakeResource {
+    const found = resources.get(id);
+    if (found === undefined) throw new HoldfastError("ResourceNotFound", id);
+    return found;
+  }
+  /** As Azure does: one more than five is refused. */
+  function countExports(diskAccessId: string | undefined): void {
+    if (diskAccessId === undefined) throw new HoldfastError("NoDiskAccess", "exported openly");
+    const count = [...liveSas.keys()].filter(
+      (each) => resources.get(each)?.settings.networkAccess.diskAccessId === diskAccessId,
+    ).length;
+    exportPeaks.set(diskAccessId, Math.max(count, exportPeaks.get(diskAccessId) ?? 0));
+    if (count > 5) throw new HoldfastError("OperationNotAllowed", `${count} on ${diskAccessId}`);
+  }
   const provisioning = (found: FakeResource): "pending" | "succeeded" =>
     found.reads > 1 ? "succeeded" : "pending";
 
   const azure: FakeAzure = {
     resources,
     liveSas,
+    exportPeaks,
     queues,
     vms,
     runCommands,
+    workerRequests: [],
+    refusals: new Map(),
     onMessage: async () => undefined,
     onRunCommand: async () => undefined,
     ofType: (type) => [...resources.values()].filter((each) => each.type === type),
@@ -98,7 +144,7 @@ export function createFakeAzure(): FakeAzure {
         if (found !== undefined) return { provisioning: provisioning(found) };
         return vms.has(id) ? { provisioning: "succeeded" } : undefined;
       },
-      startSnapshot: async ({ snapshotId, sourceDiskId, tags }) => {
+      startSnapshot: async ({ snapshotId, sourceDiskId, tags, diskAccessId }) => {
         const disk = [...vms.values()]
           .flatMap((vm) => [vm.osDisk, ...vm.dataDisks])
           .find((each) => each.resourceId === sourceDiskId);
@@ -108,6 +154,7 @@ export function createFakeAzure(): FakeAzure {
           tags,
           sizeBytes: disk.sizeBytes,
           sourceId: disk.diskId,
+          settings: privateThrough(diskAccessId),
         });
       },
       readSnapshot: async (snapshotId) => {
@@ -123,16 +170,58 @@ export function createFakeAzure(): FakeAzure {
           createdAt: undefined,
           tags: found.tags,
           location: "westeurope",
+          networkAccess: found.settings.networkAccess,
         };
       },
       startDeleteSnapshot: async (id) => remove(id),
-      startUploadDisk: async ({ diskId, sizeBytes, tags }) =>
-        add(diskId, { type: "disk", sizeBytes, tags, diskState: "ReadyToUpload" }),
+      startSnapshotAccess: async (id, diskAccessId) => {
+        const found = demand(id);
+        if (liveSas.has(id)) throw new HoldfastError("OperationNotAllowed", `${id} has a live SAS`);
+        found.settings = privateThrough(diskAccessId);
+      },
+      async *listDiskAccesses(group, tagName, tagValue) {
+        for (const { id, sourceId, tags } of azure.ofType("diskAccess")) {
+          if (!id.startsWith(`${group}/`) || tags[tagName] !== tagValue) continue;
+          yield { ...diskAccessOf(id, sourceId), provisioning: provisioning(demand(id)) };
+          demand(id).reads++;
+        }
+      },
+      readDiskAccess: async (id) => {
+        const found = read(id);
+        return found === undefined ? undefined : diskAccessOf(id, found.sourceId);
+      },
+      startDiskAccess: async ({ diskAccessId, location, tags }) =>
+        add(diskAccessId, { type: "diskAccess", sourceId: location, tags }),
+      startDeleteDiskAccess: async (id) => {
+        const user = [...resources.values()].find(
+          ({ settings }) => settings.networkAccess.diskAccessId === id,
+        );
+        if (user !== undefined)
+          throw new HoldfastError("OperationNotAllowed", `${user.id} names ${id}`);
+        remove(id);
+      },
+      startDeleteDiskEndpoint: async (id) => {
+        azure.region.endpoints.delete(id);
+      },
+      listUsedDiskAccesses: async () =>
+        new Set(
+          [...resources.values()].flatMap(
+            ({ settings }) => settings.networkAccess.diskAccessId?.toLowerCase() ?? [],
+          ),
+        ),
+      startUploadDisk: async ({ diskId, sizeBytes, tags, diskAccessId }) => {
+        const settings = privateThrough(diskAccessId);
+        add(diskId, { type: "disk", sizeBytes, tags, diskState: "ReadyToUpload", settings });
+      },
+      startDiskSettings: async (id, settings) => {
+        if (liveSas.has(id)) throw new HoldfastError("OperationNotAllowed", `${id} has a live SAS`);
+        demand(id).settings = settings;
+      },
       readDisk: async (diskId) => {
         const found = read(diskId);
         if (found === undefined) return undefined;
-        const { diskState, sizeBytes, tags } = found;
-        return { diskId, provisioning: provisioning(found), diskState, sizeBytes, tags };
+        const { diskState, sizeBytes, tags, settings } = found;
+        return { diskId, provisioning: provisioning(found), diskState, sizeBytes, tags, settings };
       },
       startDeleteDisk: async (id) => remove(id),
       grantAccess: async (id) => {
@@ -141,6 +230,7 @@ export function createFakeAzure(): FakeAzure {
         if (found.diskState === "ReadyToUpload") found.diskState = "ActiveUpload";
         const sas = `https://md.example/${++sasNumber}?sig=secret${sasNumber}`;
         liveSas.set(id, sas);
+        countExports(found.settings.networkAccess.diskAccessId);
         return sas;
       },
       revokeAccess: async (id) => {
@@ -155,7 +245,24 @@ export function createFakeAzure(): FakeAzure {
         return found === undefined ? undefined : { provisioning: provisioning(found) };
       },
       startAttachVm: async ({ vmResourceId, tags }) => add(vmResourceId, { type: "vm", tags }),
-      startWorkerVm: async ({ vmResourceId, tags }) => add(vmResourceId, { type: "worker", tags }),
+      startWorkerVm: async (request) => {
+        azure.workerRequests.push(request);
+        const refusal = azure.refusals.get(`${request.vmSize} ${request.priority}`);
+        if (refusal !== undefined && refusal.when === "at once")
+          throw new HoldfastError(refusal.code, `no ${request.vmSize} here`);
+        const diskState = refusal === undefined ? "running" : `failed/${refusal.code}`;
+        add(request.vmResourceId, { type: "worker", tags: request.tags, diskState });
+      },
+      readWorkerVm: async (id) => {
+        const found = read(id);
+        if (found === undefined) return undefined;
+        const { diskState } = found;
+        const failureCode = diskState.startsWith("failed/") ? diskState.slice(7) : undefined;
+        const power = failureCode === undefined ? (diskState as "running") : "unknown";
+        return { provisioning: provisioning(found), power, failureCode };
+      },
+      startDeallocateVm: async (id) => setPower(id, "deallocated"),
+      startPowerOnVm: async (id) => setPower(id, "running"),
       startDeleteVm: async (id) => {
         if (resources.get(id)?.type === "worker") resources.delete(nicOf(id));
         remove(id);
@@ -177,35 +284,7 @@ export function createFakeAzure(): FakeAzure {
         }
       },
     },
-    region: {
-      readNetwork: async (virtualNetworkId, subnetName) => {
-        const found = read(virtualNetworkId);
-        if (found === undefined) return undefined;
-        return {
-          virtualNetworkId,
-          subnetId: `${virtualNetworkId}/subnets/${subnetName}`,
-          addressPrefix: found.sourceId,
-          provisioning: provisioning(found),
-        };
-      },
-      startNetwork: async ({ virtualNetworkId, addressPrefix, tags }) =>
-        add(virtualNetworkId, { type: "network", sourceId: addressPrefix, tags }),
-      findStagingAccount: async (_group, location) => {
-        const [account] = azure.ofType("account").filter((each) => each.sourceId === location);
-        if (account === undefined) return undefined;
-        account.reads++;
-        return {
-          accountId: account.id,
-          name: "staging",
-          location,
-          provisioning: provisioning(account),
-          blobServiceUrl: "https://staging.blob.example/",
-          queueServiceUrl: "https://staging.queue.example/",
-        };
-      },
-      startStagingAccount: async ({ accountId, location, tags }) =>
-        add(accountId, { type: "account", sourceId: location, tags }),
-    },
+    region: createFakeRegion(),
     staging: {
       ensureBundle: async () => "https://staging.blob.example/holdfast/bundle?sig=bundlesecret",
       ensureQueue: async (_url, name) => {
@@ -224,6 +303,17 @@ export function createFakeAzure(): FakeAzure {
     },
   };
   return azure;
+}
+
+const OPEN: DiskSettings = { networkAccess: { policy: "AllowAll", publicAccess: true } };
+
+function privateThrough(diskAccessId: string): DiskSettings {
+  return { networkAccess: { policy: "AllowPrivate", publicAccess: false, diskAccessId } };
+}
+
+function diskAccessOf(diskAccessId: string, location: string): DiskAccessState {
+  const name = diskAccessId.slice(diskAccessId.lastIndexOf("/") + 1);
+  return { diskAccessId, name, location, provisioning: "succeeded" };
 }
 
 function nicOf(vmResourceId: string): string {

@@ -15,6 +15,7 @@ import { createRecords } from "#functions/records.ts";
 import { handleWorkerEvent } from "#functions/triggers/worker-events.queue.ts";
 import { createDriver, type Driver } from "./orchestrator-driver.ts";
 import { createFakeAzure, type FakeAzure } from "./fake-azure.ts";
+import { CONTROL_ACCOUNT_ID, ENDPOINT_SUBNET_ID, HUB_ID, ZONE_GROUP_ID } from "./fake-region.ts";
 import { SUBSCRIPTION } from "./test-vm.ts";
 
 export const TEST_SETTINGS = {
@@ -23,6 +24,10 @@ export const TEST_SETTINGS = {
   HOLDFAST_CONTROL_PLANE_ID: "6f1c7a1e-0000-4000-8000-000000000001",
   HOLDFAST_SUBSCRIPTION_IDS: SUBSCRIPTION,
   HOLDFAST_WORKER_RESOURCE_GROUP_ID: `/subscriptions/${SUBSCRIPTION}/resourceGroups/workers`,
+  HOLDFAST_CONTROL_NETWORK_ID: HUB_ID,
+  HOLDFAST_ENDPOINT_SUBNET_ID: ENDPOINT_SUBNET_ID,
+  HOLDFAST_CONTROL_ACCOUNT_ID: CONTROL_ACCOUNT_ID,
+  HOLDFAST_PRIVATE_DNS_GROUP_ID: ZONE_GROUP_ID,
   HOLDFAST_WORKER_IDENTITY_ID: `/subscriptions/${SUBSCRIPTION}/resourceGroups/workers/providers/x`,
   HOLDFAST_WORKER_CLIENT_ID: "worker-client",
   HOLDFAST_WORKER_IMAGE_URN: "Canonical:ubuntu-24_04-lts:server:24.04.202610010",
@@ -48,7 +53,9 @@ export interface World {
   /** Looks at the network that came before them. */
   readonly doctorJobs: DoctorJob[];
   /** What the simulated worker does with a job; by default it succeeds. */
-  work: (job: Job) => WorkerEventBody | undefined;
+  work: (job: OrdinaryJob) => WorkerEventBody | undefined;
+  /** What a worker sees of its network; by default all is well. Nothing: it does not report. */
+  look: (job: DoctorJob) => readonly ProbeResult[] | undefined;
   /** Comes before each activity; fails it with this outcome when it answers one. */
   sabotage: (name: string, call: number) => object | undefined | Promise<object | undefined>;
   send(workerId: string, body: WorkerEventBody): Promise<void>;
@@ -112,6 +119,7 @@ export function createWorld(settings: Record<string, string> = {}): World {
     lines,
     jobs,
     doctorJobs,
+    look: (job) => job.probes.map(healthyProbe),
     work: (job) => ({
       kind: "job-succeeded",
       jobId: job.jobId,
@@ -122,13 +130,16 @@ export function createWorld(settings: Record<string, string> = {}): World {
     async send(workerId, body) {
       const sentAt = clock().toISOString();
       const event = { version: 1 as const, workerId, sequence: sequence++, sentAt, body };
-      const secret = deriveWorkerSecret(config.masterKey, workerId);
+      const worker = await context.records.workers.read(workerId);
+      const generation = worker?.value.generation ?? 1;
+      const secret = deriveWorkerSecret(config.masterKey, workerId, generation);
       await handleWorkerEvent(context, client, signEvent(event, secret));
     },
   };
   azure.onRunCommand = async ({ parameters, protectedParameters }) => {
     const workerId = parameters["HOLDFAST_WORKER_ID"] ?? "";
-    const secret = deriveWorkerSecret(config.masterKey, workerId);
+    const { generation } = await context.records.workers.get(workerId);
+    const secret = deriveWorkerSecret(config.masterKey, workerId, generation);
     if (protectedParameters["HOLDFAST_WORKER_SECRET"] !== Buffer.from(secret).toString("base64url"))
       throw new Error("the worker got another secret than its own");
     const pair = await generateKeyPair("ECDH-ES", { crv: "P-256", extractable: true });
@@ -142,15 +153,28 @@ export function createWorld(settings: Record<string, string> = {}): World {
     const workerId = queueName.replace(/^jobs-/, "");
     const privateKey = keys.get(queueName)!;
     const job = await openJob(message.sealed, { privateKey, workerId, now: clock() });
-    if (job.kind === "doctor") doctorJobs.push(job);
-    else jobs.push(job);
-    const body = world.work(job);
+    let body: WorkerEventBody | undefined;
+    if (job.kind === "doctor") {
+      doctorJobs.push(job);
+      const probes = world.look(job);
+      const { jobId, attempt } = job;
+      if (probes !== undefined)
+        body = {
+          kind: "job-succeeded",
+          jobId,
+          attempt,
+          result: { kind: "doctor", probes: [...probes] },
+        };
+    } else {
+      jobs.push(job);
+      body = world.work(job);
+    }
     if (body !== undefined) await world.send(workerId, body);
   };
   return world;
 }
 
-function resultOf(job: Job): JobResult {
+function resultOf(job: OrdinaryJob): JobResult {
   if (job.kind === "restore") {
     const disks = job.disks.map(({ diskId, sizeBytes }) => ({
       diskId,
@@ -178,7 +202,7 @@ function resultOf(job: Job): JobResult {
   return { kind: "backup", pointId: job.pointId, disks };
 }
 
-function healthyProbe({ name, kind, url, targetId }: DoctorJob["probes"][number]): ProbeResult {
+export function healthyProbe({ name, kind, url, targetId }: DoctorJob["probes"][number]): ProbeResult {
   return {
     name,
     kind,
@@ -193,10 +217,8 @@ function healthyProbe({ name, kind, url, targetId }: DoctorJob["probes"][number]
   };
 }
 
-function repositoryResultOf(job: Exclude<Job, { kind: "backup" | "restore" }>): JobResult {
+function repositoryResultOf(job: Exclude<OrdinaryJob, { kind: "backup" | "restore" }>): JobResult {
   switch (job.kind) {
-    case "doctor":
-      return { kind: "doctor", probes: job.probes.map(healthyProbe) };
     case "maintain":
       return {
         kind: "maintain",

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from "vitest";
-import { signEvent } from "#core/protocol/event-authentication.ts";
+import { deriveWorkerSecret, signEvent } from "#core/protocol/event-authentication.ts";
 import type { WorkerEvent } from "#core/protocol/worker-event.ts";
 import { handleWorkerEvent } from "#functions/triggers/worker-events.queue.ts";
 import { createWorld, type World } from "./test-world.ts";
@@ -18,6 +18,17 @@ beforeEach(async () => {
     queueServiceUrl: "https://q/",
     blobServiceUrl: "https://b/",
     createdAt: world.context.clock().toISOString(),
+    state: "enrolling",
+    stateAt: world.context.clock().toISOString(),
+    profile: "small",
+    launch: {
+      vmSize: "Standard_F2s_v2",
+      priority: "regular",
+      osDisk: "managed",
+      image: { kind: "marketplace", urn: "Canonical:u:s:1.0.0" },
+      tags: {},
+    },
+    generation: 1,
   });
 });
 
@@ -53,14 +64,47 @@ describe("events of workers", () => {
     expect(world.lines.join()).toContain("UnknownWorker");
   });
 
-  it("enrol with the latest key, whatever the order", async () => {
+  it("enrol a worker once: the same key again changes nothing, another one is refused", async () => {
+    const enrol = (x: string) =>
+      world.send("w", { kind: "enrolled", publicKey: key(x), agentVersion: "1" });
     const at = world.driver.now;
-    await world.send("w", { kind: "enrolled", publicKey: key("first"), agentVersion: "1" });
+    await enrol("first");
     world.driver.now = at + 1000;
+    await enrol("first");
+    expect(await worker()).toMatchObject({ enrolledAt: new Date(at).toISOString() });
+    expect((await worker()).keyLostAt).toBeUndefined();
+    await enrol("second");
+    expect((await worker()).publicKey?.x).toBe("first");
+    expect((await worker()).keyLostAt).toBe(new Date(at + 1000).toISOString());
+    expect(world.lines.join()).toContain("EnrolmentUsed");
+  });
+
+  it("of an older agent that come late do not harm the one that enrolled", async () => {
+    const at = world.driver.now;
     await world.send("w", { kind: "enrolled", publicKey: key("second"), agentVersion: "1" });
-    world.driver.now = at;
+    world.driver.now = at - 1000;
     await world.send("w", { kind: "enrolled", publicKey: key("first"), agentVersion: "1" });
     expect((await worker()).publicKey?.x).toBe("second");
+    expect((await worker()).keyLostAt).toBeUndefined();
+  });
+
+  it("that were signed before the worker was started again are dropped", async () => {
+    const { masterKey } = world.context.config;
+    const event: WorkerEvent = {
+      version: 1,
+      workerId: "w",
+      sequence: 0,
+      sentAt: "2026-11-22T01:30:00.000Z",
+      body: { kind: "enrolled", publicKey: key("old"), agentVersion: "1" },
+    };
+    const old = signEvent(event, deriveWorkerSecret(masterKey, "w", 1));
+    await world.context.records.workers.update("w", (each) => ({ ...each, generation: 2 }));
+    await handleWorkerEvent(world.context, world.client, old);
+    expect((await worker()).publicKey).toBeUndefined();
+    expect(world.lines.join()).toContain("ForgedEvent");
+    const fresh = signEvent(event, deriveWorkerSecret(masterKey, "w", 2));
+    await handleWorkerEvent(world.context, world.client, fresh);
+    expect((await worker()).publicKey?.x).toBe("old");
   });
 
   it("of an agent that started anew fail the job that it has lost, even when told twice", async () => {

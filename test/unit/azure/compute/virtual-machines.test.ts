@@ -305,10 +305,12 @@ const workerRequest = {
   nicId: `${network}/networkInterfaces/worker`,
   location: "westeurope",
   vmSize: "Standard_F4s_v2",
-  imageUrn: "Canonical:ubuntu-24_04-lts:server:24.04.202611010",
+  image: { kind: "marketplace", urn: "Canonical:ubuntu-24_04-lts:server:24.04.202611010" },
+  priority: "regular",
+  osDisk: "managed",
   identityResourceId: identityId,
   tags: {},
-};
+} as const;
 
 test("a worker has a pinned image, no password, and takes its disk and NIC with it", async () => {
   manager.answer(`PUT ${workerRequest.vmResourceId}`, { status: 201, body: {} });
@@ -340,8 +342,57 @@ test("a worker has a pinned image, no password, and takes its disk and NIC with 
   expect(manager.sent("PUT")).toHaveLength(1);
 });
 
+test("a spot worker is deleted when it is evicted, and its OS disk is local where it may be", async () => {
+  manager.answer(`PUT ${workerRequest.vmResourceId}`, { status: 201, body: {} });
+  await port.startWorkerVm({ ...workerRequest, priority: "spot", osDisk: "ephemeral" });
+  expect(manager.sent("PUT")[0]?.body?.properties).toMatchObject({
+    priority: "Spot",
+    evictionPolicy: "Delete",
+    billingProfile: { maxPrice: -1 },
+    storageProfile: {
+      osDisk: {
+        name: "worker-os",
+        caching: "ReadOnly",
+        diffDiskSettings: { option: "Local", placement: "CacheDisk" },
+      },
+    },
+  });
+});
+
+test("a worker comes from a gallery image, on a disk of a disk encryption set", async () => {
+  manager.answer(`PUT ${workerRequest.vmResourceId}`, { status: 201, body: {} });
+  const imageId = `${compute}/galleries/g/images/worker/versions/1.0.0`;
+  const diskEncryptionSetId = `${compute}/diskEncryptionSets/own`;
+  const image = { kind: "gallery", imageId } as const;
+  await port.startWorkerVm({ ...workerRequest, image, diskEncryptionSetId });
+  expect(manager.sent("PUT")[0]?.body?.properties).toMatchObject({
+    storageProfile: {
+      imageReference: { id: imageId },
+      osDisk: { managedDisk: { diskEncryptionSet: { id: diskEncryptionSetId } } },
+    },
+  });
+});
+
+test.each([
+  [
+    ["ProvisioningState/succeeded", "PowerState/deallocated"],
+    "succeeded",
+    "deallocated",
+    undefined,
+  ],
+  [["ProvisioningState/failed/AllocationFailed"], "failed", "unknown", "AllocationFailed"],
+  [["ProvisioningState/failed", "PowerState/running"], "failed", "running", undefined],
+])("a worker whose statuses are %j", async (codes, provisioning, power, failureCode) => {
+  const statuses = codes.map((code) => ({ code }));
+  const properties = { provisioningState: provisioning, instanceView: { statuses } };
+  manager.answer(`GET ${workerRequest.vmResourceId}`, { status: 200, body: { properties } });
+  const state = await port.readWorkerVm(workerRequest.vmResourceId);
+  expect(state).toEqual({ provisioning, power, failureCode });
+});
+
 test("an image without an exact version is refused", async () => {
-  const imageUrn = "Canonical:ubuntu-24_04-lts:server:latest";
-  const start = port.startWorkerVm({ ...workerRequest, imageUrn });
+  const urn = "Canonical:ubuntu-24_04-lts:server:latest";
+  const image = { kind: "marketplace", urn } as const;
+  const start = port.startWorkerVm({ ...workerRequest, image });
   await expect(start).rejects.toMatchObject({ code: "InvalidImageUrn" });
 });
