@@ -2,99 +2,24 @@
  * A second reader of repository format 1, written from docs/repository-format.md alone. It shares
  * no code with the product on purpose: when both agree on the vectors, the page is complete.
  */
-import {
-  argon2Sync,
-  constants,
-  createDecipheriv,
-  createHash,
-  createHmac,
-  hkdfSync,
-  privateDecrypt,
-  scryptSync,
-} from "node:crypto";
+import { createHmac } from "node:crypto";
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { zstdDecompressSync } from "node:zlib";
-
-const NO_SALT = Buffer.alloc(0);
-
-function check(condition: boolean, what: string): asserts condition {
-  if (!condition) throw new Error(`damage: ${what}`);
-}
-
-function hkdf(key: Buffer, salt: Buffer, purpose: string): Buffer {
-  return Buffer.from(hkdfSync("sha256", key, salt, `holdfast/1/${purpose}`, 32));
-}
-
-function open(key: Buffer, nonce: Buffer, aad: Buffer, sealed: Buffer): Buffer {
-  const decipher = createDecipheriv("aes-256-gcm", key, nonce);
-  decipher.setAAD(aad);
-  decipher.setAuthTag(sealed.subarray(sealed.length - 16));
-  return Buffer.concat([decipher.update(sealed.subarray(0, -16)), decipher.final()]);
-}
-
-function unzstd(stored: Buffer, rawBytes: number): Buffer {
-  const raw = zstdDecompressSync(stored);
-  check(raw.length === rawBytes, "length after zstd");
-  return raw;
-}
-
-/** A password, the text of a recovery key, or the private half of a Key Vault key (PEM). */
-export type Secret =
-  string | { password: string } | { recoveryKey: string } | { rsaPrivateKey: string };
-
-interface Slot {
-  type: string;
-  salt?: string;
-  logN: number;
-  r: number;
-  p: number;
-  memoryKiB: number;
-  passes: number;
-  parallelism: number;
-  wrappedSecret: string;
-}
-
-/** Key of a slot, or undefined when its type does not go with the secret. */
-function slotKeyOf(slot: Slot, secret: Secret): Buffer | undefined {
-  const given: Record<string, string> = typeof secret === "string" ? { password: secret } : secret;
-  const salt = Buffer.from(slot.salt ?? "", "base64url");
-  const password = given["password"]?.normalize("NFKC");
-  if (slot.type === "scrypt" && password !== undefined) {
-    const { logN, r, p } = slot;
-    return scryptSync(password, salt, 32, { N: 2 ** logN, r, p, maxmem: 2 ** 31 });
-  }
-  if (slot.type === "argon2id" && password !== undefined) {
-    const { memoryKiB, passes, parallelism } = slot;
-    const cost = { memory: memoryKiB, passes, parallelism, tagLength: 32 };
-    return argon2Sync("argon2id", { message: password, nonce: salt, ...cost });
-  }
-  if (slot.type === "recovery-key" && given["recoveryKey"] !== undefined) {
-    return hkdf(recoveryKeyOf(given["recoveryKey"]), salt, "slot/recovery-key");
-  }
-  if (slot.type === "key-vault-rsa-oaep-256" && given["rsaPrivateKey"] !== undefined) {
-    const oaep = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
-    const wrapped = Buffer.from(slot.wrappedSecret, "base64url");
-    const inner = privateDecrypt({ key: given["rsaPrivateKey"], ...oaep }, wrapped);
-    return hkdf(inner, NO_SALT, "slot/key-vault-rsa-oaep-256");
-  }
-  return undefined;
-}
-
-function recoveryKeyOf(text: string): Buffer {
-  let bits = 0n;
-  for (const letter of text.replace(/[\s-]/g, "").toUpperCase()) {
-    const digit = letter === "O" ? "0" : letter === "I" || letter === "L" ? "1" : letter;
-    bits = bits * 32n + BigInt("0123456789ABCDEFGHJKMNPQRSTVWXYZ".indexOf(digit));
-  }
-  const bytes = Buffer.from(bits.toString(16).padStart(70, "0"), "hex");
-  const key = bytes.subarray(0, 32);
-  const sum = createHash("sha256").update("holdfast/1/recovery-key\n").update(key).digest();
-  check(sum.subarray(0, 3).equals(bytes.subarray(32)), "recovery key is mistyped");
-  return key;
-}
+import {
+  NO_SALT,
+  check,
+  checkTag,
+  hkdf,
+  open,
+  slotKeyOf,
+  unzstd,
+  type Secret,
+} from "./independent-keys.ts";
 
 interface Manifest {
+  format: number;
+  diskId: string;
+  sequence: number;
   sizeBytes: number;
   blockBytes: number;
   leafBlocks: number;
@@ -115,6 +40,14 @@ export interface VmPoint {
   disks: { lun: unknown; diskPoint: { diskId: string; sequence: number; manifestId: string } }[];
 }
 
+export interface Archive {
+  format: number;
+  archiveId: string;
+  pointId: string;
+  vm: unknown;
+  disks: { lun: unknown; packCount: number; storedBytes: number; image: Manifest }[];
+}
+
 export function openFolder(folder: string, secret: Secret | undefined) {
   const file = (name: string) => readFileSync(join(folder, name));
   const descriptorBytes = file("repo.json");
@@ -128,16 +61,14 @@ export function openFolder(folder: string, secret: Secret | undefined) {
   const repositoryKeys = findKeys();
   const firstKey = repositoryKeys.get(descriptor.keyId);
   check(firstKey !== undefined, "the key of the descriptor");
-  const tagAt = descriptorBytes.lastIndexOf(',"tag":"');
-  const tag = createHmac("sha256", hkdf(firstKey, NO_SALT, "descriptor"))
-    .update(descriptorBytes.subarray(0, tagAt))
-    .digest("hex");
-  check(descriptorBytes.subarray(tagAt).toString() === `,"tag":"${tag}"}\n`, "descriptor tag");
+  checkTag(hkdf(firstKey, NO_SALT, "descriptor"), descriptorBytes);
 
   function openSlots(keyId: string): Buffer | undefined {
     for (const name of readdirSync(join(folder, "keys", keyId))) {
       if (!name.endsWith(".json")) continue;
-      const slot = JSON.parse(file(`keys/${keyId}/${name}`).toString());
+      const bytes = file(`keys/${keyId}/${name}`);
+      const slot = JSON.parse(bytes.toString());
+      if (slot.repositoryId !== descriptor.repositoryId || slot.keyId !== keyId) continue;
       if (slot.type === "none" && descriptor.encryption === "none" && secret === undefined) {
         return Buffer.from(slot.key, "base64url");
       }
@@ -147,11 +78,15 @@ export function openFolder(folder: string, secret: Secret | undefined) {
       const lines = ["holdfast/1/key-slot", slot.repositoryId, slot.keyId, slot.slotId, slot.type];
       if (slot.vaultKeyId !== undefined) lines.push(slot.vaultKeyId);
       const aad = Buffer.from(lines.join("\n"));
+      let key: Buffer;
       try {
-        return open(slotKey, wrapped.subarray(0, 12), aad, wrapped.subarray(12));
+        key = open(slotKey, wrapped.subarray(0, 12), aad, wrapped.subarray(12));
       } catch {
         // Another slot of this type may be for this secret.
+        continue;
       }
+      if (slot.tag !== undefined) checkTag(hkdf(key, NO_SALT, "key-slot"), bytes);
+      return key;
     }
     return undefined;
   }
@@ -238,9 +173,20 @@ export function openFolder(folder: string, secret: Secret | undefined) {
     const name = `disks/${diskId}/points/${String(sequence).padStart(10, "0")}.manifest`;
     const { objectId: manifestId, json, repositoryKey } = envelope(name, 1, repositoryKeys);
     const manifest = json as Manifest;
-    const { sizeBytes, blockBytes } = manifest;
+    check(manifest.diskId === diskId && manifest.sequence === sequence, "another point");
+    return { manifestId, image: readImage(manifest, repositoryKey, file) };
+  }
+
+  /** `fileOf` finds an object by the name that it has in a repository of its own. */
+  function readImage(
+    manifest: Manifest,
+    repositoryKey: Buffer,
+    fileOf: (name: string) => Buffer,
+  ): Buffer {
+    const { diskId, sizeBytes, blockBytes } = manifest;
+    check(manifest.format === 1 && manifest.leafBlocks === 1024, "format of a disk point");
     const image = Buffer.alloc(sizeBytes);
-    if (manifest.root === null) return { manifestId, image };
+    if (manifest.root === null) return image;
     const keys = manifest.dataKeys.map(({ keyId, wrapped }) =>
       open(
         hkdf(repositoryKey, Buffer.from(keyId, "hex"), "wrap"),
@@ -250,7 +196,7 @@ export function openFolder(folder: string, secret: Secret | undefined) {
       ),
     );
     const indexPart = (id: string, offset: number, length: number) =>
-      file(`disks/${diskId}/indexes/${id}.index`).subarray(offset, offset + length);
+      fileOf(`disks/${diskId}/indexes/${id}.index`).subarray(offset, offset + length);
     const { indexId, keyNumber, frameNumber, offsetBytes, storedBytes, rawBytes } = manifest.root;
     const root = frame(
       keys[keyNumber]!,
@@ -292,7 +238,9 @@ export function openFolder(folder: string, secret: Secret | undefined) {
         const number = leafNumber * 1024 + block.position;
         const rawBytes = Math.min(blockBytes, sizeBytes - number * blockBytes);
         const dataKey = keys[packKeys.get(block.packId)!]!;
-        const pack = file(`disks/${diskId}/packs/${block.packId.slice(0, 8)}/${block.packId}.pack`);
+        const pack = fileOf(
+          `disks/${diskId}/packs/${block.packId.slice(0, 8)}/${block.packId}.pack`,
+        );
         const raw = frame(
           dataKey,
           Buffer.from(block.packId, "hex"),
@@ -306,14 +254,47 @@ export function openFolder(folder: string, secret: Secret | undefined) {
         raw.copy(image, number * blockBytes);
       }
     }
-    return { manifestId, image };
+    return image;
+  }
+
+  function readArchive(vmId: string, archiveId: string) {
+    const folder = `archives/${vmId}/${archiveId}`;
+    const { json, repositoryKey } = envelope(`${folder}/archive.manifest`, 6, repositoryKeys);
+    const archive = json as Archive;
+    check(archive.format === 1 && archive.archiveId === archiveId, "another archive");
+    return { archive, repositoryKey, folder };
+  }
+
+  /** @param retrievalId absent: packs lie in the archive itself, as in a folder */
+  function readArchivedDisk(
+    name: { vmId: string; archiveId: string; diskId: string },
+    retrievalId?: string,
+  ): Buffer {
+    const { archive, repositoryKey, folder } = readArchive(name.vmId, name.archiveId);
+    const disk = archive.disks.find(({ image }) => image.diskId === name.diskId);
+    check(disk !== undefined, "no such disk in the archive");
+    let packFolder = folder;
+    if (retrievalId !== undefined) {
+      packFolder = `retrievals/${retrievalId}`;
+      const { json } = envelope(`${packFolder}/retrieval.manifest`, 9, repositoryKeys);
+      const retrieval = json as { archiveId: string; diskIds: string[] };
+      const isOfDisk = retrieval.diskIds.includes(name.diskId);
+      check(retrieval.archiveId === name.archiveId && isOfDisk, "another retrieval");
+    }
+    return readImage(disk.image, repositoryKey, (part) =>
+      file(`${part.endsWith(".pack") ? packFolder : folder}/${part}`),
+    );
   }
 
   function readVm(vmId: string, pointId: string): VmPoint {
     return envelope(`vms/${vmId}/points/${pointId}.manifest`, 2, repositoryKeys).json as VmPoint;
   }
 
-  return { readDisk, readVm };
+  return { readDisk, readVm, readArchivedDisk, readArchive: readArchiveManifest };
+
+  function readArchiveManifest(vmId: string, archiveId: string): Archive {
+    return readArchive(vmId, archiveId).archive;
+  }
 }
 
 function* blocksOf(leaf: Buffer) {
