@@ -2,9 +2,14 @@
  * Plain requests to Resource Manager, for types that none of the installed SDKs has (private DNS).
  * Their errors look like those of the SDKs, so that `callAzure` and `readAzure` treat them the same.
  */
+import { setTimeout } from "node:timers/promises";
 import type { z } from "zod";
+import { messageOf } from "#core/lib/errors.ts";
 import { RESOURCE_MANAGER_SCOPE, type ResourceManagerOptions } from "./resource-manager.ts";
 
+/** Tries of one request, as those of the SDK clients; longer waits are the orchestrator's. */
+const TRIES_MAX = 4;
+const WAIT_SECONDS_MAX = 20;
 /** Resource Manager answers or accepts within seconds; work goes on after its answer. */
 const ANSWER_MS_MAX = 60_000;
 /** Pages of one list; Azure's have up to 100 items. */
@@ -27,10 +32,11 @@ export interface ResourceRequests {
 /** As the SDKs' errors: `statusCode`, and Azure's `code`. */
 class RequestError extends Error {
   override readonly name = "RestError";
-  readonly statusCode: number;
+  /** None when there was no answer at all. */
+  readonly statusCode: number | undefined;
   readonly code: string | undefined;
 
-  constructor(status: number, code: string | undefined, message: string) {
+  constructor(status: number | undefined, code: string | undefined, message: string) {
     super(message);
     this.statusCode = status;
     this.code = code;
@@ -42,27 +48,29 @@ export function createResourceRequests(options: ResourceManagerOptions): Resourc
   const scope = options.tokenScope ?? RESOURCE_MANAGER_SCOPE;
 
   async function send(method: string, url: string, body?: object): Promise<unknown> {
+    for (let tries = 1; ; tries++) {
+      const response = await sendOnce(method, url, body);
+      const json = parse(await response.text());
+      if (response.ok) return json;
+      const seconds = waitSecondsOf(response);
+      if (seconds === undefined || tries >= TRIES_MAX) throw errorOf(response.status, json);
+      await setTimeout(seconds * 1000);
+    }
+  }
+
+  async function sendOnce(method: string, url: string, body?: object): Promise<Response> {
     const token = await options.credential.getToken(scope);
-    const response = await fetch(url, {
-      method,
-      redirect: "error",
-      signal: AbortSignal.timeout(ANSWER_MS_MAX),
-      headers: {
-        authorization: `Bearer ${token?.token ?? ""}`,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    const text = await response.text();
-    const json = parse(text);
-    if (response.ok) return json;
-    const error = field(json, "error");
-    const [code, message] = [field(error, "code"), field(error, "message")];
-    throw new RequestError(
-      response.status,
-      typeof code === "string" ? code : undefined,
-      typeof message === "string" ? message : `The answer was ${response.status}.`,
-    );
+    const headers = {
+      authorization: `Bearer ${token?.token ?? ""}`,
+      ...(body === undefined ? {} : { "content-type": "application/json" }),
+    };
+    const content = body === undefined ? {} : { body: JSON.stringify(body) };
+    const signal = AbortSignal.timeout(ANSWER_MS_MAX);
+    try {
+      return await fetch(url, { method, redirect: "error", signal, headers, ...content });
+    } catch (error) {
+      throw new RequestError(undefined, undefined, `There was no answer: ${messageOf(error)}`);
+    }
   }
 
   /** Next pages are at Resource Manager too; a token goes nowhere else. */
@@ -92,6 +100,23 @@ export function createResourceRequests(options: ResourceManagerOptions): Resourc
       await send("PUT", urlOf(id, apiVersion), body);
     },
   };
+}
+
+/** How long to wait before another try; `undefined` when none is of use here. */
+function waitSecondsOf({ status, headers }: Response): number | undefined {
+  if (status !== 429 && status !== 503) return undefined;
+  const seconds = Number(headers.get("retry-after") ?? 1);
+  return seconds >= 0 && seconds <= WAIT_SECONDS_MAX ? seconds : undefined;
+}
+
+function errorOf(status: number, json: unknown): RequestError {
+  const error = field(json, "error");
+  const [code, message] = [field(error, "code"), field(error, "message")];
+  return new RequestError(
+    status,
+    typeof code === "string" ? code : undefined,
+    typeof message === "string" ? message : `The answer was ${status}.`,
+  );
 }
 
 function parse(text: string): unknown {

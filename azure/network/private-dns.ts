@@ -27,16 +27,21 @@ type DnsCalls = Pick<RegionPort, "readZone" | "readAddressRecord" | "startZone" 
 export function createPrivateDns(requests: ResourceRequests): DnsCalls {
   return {
     async readZone(zoneId) {
-      const zone = await readAzure(`read zone ${zoneId}`, () =>
-        requests.get(zoneId, API_VERSION, zoneSchema),
-      );
-      if (zone === undefined) return undefined;
-      const links = await callAzure(`list links of zone ${zoneId}`, () =>
+      const links = await readAzure(`list links of zone ${zoneId}`, () =>
         requests.list(`${zoneId}/virtualNetworkLinks`, API_VERSION, linkSchema),
       );
+      if (links === undefined) return undefined;
+      // A zone with links has long been made: that read is spared.
+      const zone =
+        links.length > 0
+          ? undefined
+          : await readAzure(`read zone ${zoneId}`, () =>
+              requests.get(zoneId, API_VERSION, zoneSchema),
+            );
+      if (links.length === 0 && zone === undefined) return undefined;
       return {
         zoneId,
-        provisioning: provisioningOf(zone.properties.provisioningState),
+        provisioning: provisioningOf(zone?.properties.provisioningState ?? "Succeeded"),
         links: links.map(({ id, properties }) => ({
           linkId: id,
           networkId: properties.virtualNetwork?.id ?? "",

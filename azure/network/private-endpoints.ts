@@ -40,16 +40,19 @@ export function createPrivateEndpoints(clientsOf: ClientsOf): EndpointCalls {
       const { subscriptionId, resourceGroup, names } = parseResourceId(endpointId);
       const { network } = clientsOf(subscriptionId);
       const zoneGroups = [];
+      let recorded: string | undefined;
       const groups = listAzure(`list DNS zone groups of ${endpointId}`, () =>
-        network.privateDnsZoneGroups.list(names[0], resourceGroup),
+        network.privateDnsZoneGroups.list(resourceGroup, names[0]),
       );
       for await (const { privateDnsZoneConfigs = [], provisioningState } of groups) {
         zoneGroups.push({
           zoneIds: privateDnsZoneConfigs.flatMap((each) => each.privateDnsZoneId ?? []),
           provisioning: provisioningOf(provisioningState),
         });
+        recorded ??= privateDnsZoneConfigs[0]?.recordSets?.[0]?.ipAddresses?.[0];
       }
-      return { address: await addressOf(clientsOf, interfaceId), zoneGroups };
+      // The group tells the address; without one the endpoint's interface does.
+      return { address: recorded ?? (await addressOf(clientsOf, interfaceId)), zoneGroups };
     },
 
     async startPrivateEndpoint(request) {

@@ -8,12 +8,14 @@ import { createResourceRequests } from "../resource-requests.ts";
 import { createStagingAccounts } from "../storage/staging-accounts.ts";
 import { createPrivateDns } from "./private-dns.ts";
 import { createPrivateEndpoints } from "./private-endpoints.ts";
-import { createVirtualNetworks } from "./virtual-networks.ts";
+import { createNetworkReads } from "./read-networks.ts";
+import { createNetworkWrites } from "./write-networks.ts";
 
 export function createRegion(options: ResourceManagerOptions): RegionPort {
   const clientsOf = createResourceManagerClients(options);
   return {
-    ...createVirtualNetworks(clientsOf),
+    ...createNetworkReads(clientsOf),
+    ...createNetworkWrites(clientsOf),
     ...createPrivateEndpoints(clientsOf),
     ...createPrivateDns(createResourceRequests(options)),
     ...createStagingAccounts(clientsOf),

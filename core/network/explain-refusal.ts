@@ -9,8 +9,8 @@ export const REFUSAL_CODES: ReadonlySet<string> = new Set([
 
 /** What somebody has to allow, after Azure refused an action to the control plane's identity. */
 export function explainRefusal(action: RegionActionBody): string {
-  const give = (where: string): string =>
-    `give the control plane's identity the role 'Holdfast network' on ${where}`;
+  const give = (role: string, where: string): string =>
+    `give the control plane's identity the role '${role}' on ${where}`;
   switch (action.kind) {
     case "create-peering":
     case "delete-peering": {
@@ -20,20 +20,20 @@ export function explainRefusal(action: RegionActionBody): string {
         action.kind === "create-peering"
           ? `, or make the peering of ${lastNameOf(network)} to ${lastNameOf(action.remoteNetworkId)} yourself, in both directions`
           : "";
-      return `The networks may not be peered: ${give(network)}${remote}${other}.`;
+      return `The networks may not be peered: ${give("Holdfast hub", network)}${remote}${other}.`;
     }
     case "create-zone":
     case "link-zone":
     case "create-zone-group":
-      return `The private DNS zones may not be changed: ${give("their resource group")}, or set HOLDFAST_PRIVATE_DNS to verify and have their owner do it: ${action.resourceId}.`;
+      return `The private DNS zones may not be changed: ${give("Holdfast private DNS", "their resource group")}, or set HOLDFAST_PRIVATE_DNS to verify and have their owner do it: ${action.resourceId}.`;
     case "create-private-endpoint":
-      return `No private endpoint may be made in ${networkIdOf(action.subnetId)}: ${give("that network")}.`;
+      return `No private endpoint may be made in ${networkIdOf(action.subnetId)}: ${give("Holdfast hub", "that network")}.`;
     case "create-security-group":
     case "create-network":
     case "create-subnet":
     case "create-staging-account":
     case "secure-staging-account":
     case "write-lifecycle-rule":
-      return `${action.resourceId} may not be made or changed: give the control plane's identity the role 'Holdfast workers' on the workers' resource group.`;
+      return `${action.resourceId} may not be made or changed: ${give("Holdfast workers", "the workers' resource group")}.`;
   }
 }

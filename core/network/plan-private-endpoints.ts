@@ -99,7 +99,7 @@ export function planPrivateEndpoints(
     if (account !== undefined) continue;
     plan.refuse(
       "RepositoryAccountNotFound",
-      `The storage account of repository '${repositoryName}' (${blobServiceUrl}) is in none of the subscriptions that the control plane looks at, or it may not read it: give its identity the role 'Holdfast network' on the account, and add its subscription to HOLDFAST_SUBSCRIPTION_IDS.`,
+      `The storage account of repository '${repositoryName}' (${blobServiceUrl}) is in none of the subscriptions that the control plane looks at, or it may not read it: give its identity the role 'Holdfast shared account' on the account, and add its subscription to HOLDFAST_SUBSCRIPTION_IDS.`,
     );
   }
   for (const wanted of wantedEndpoints(facts, config)) planEndpoint(plan, facts, config, wanted);

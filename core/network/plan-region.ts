@@ -37,7 +37,7 @@ function checkHub(plan: PlanBuilder, { hub }: RegionFacts, config: RegionConfig)
   if (hub === undefined)
     plan.refuse(
       "ControlNetworkNotFound",
-      `The control plane's network ${hubNetworkId} does not exist, or the control plane may not read it: correct HOLDFAST_CONTROL_NETWORK_ID, or give its identity the role 'Holdfast network' there.`,
+      `The control plane's network ${hubNetworkId} does not exist, or the control plane may not read it: correct HOLDFAST_CONTROL_NETWORK_ID, or give its identity the role 'Holdfast hub' there.`,
     );
   else if (findSubnet(hub, endpointSubnetId) === undefined)
     plan.refuse(

@@ -13,7 +13,6 @@ const decisions: readonly string[] = ["Approved", "Rejected", "Pending", "Discon
 export interface PrivateConnection {
   readonly targetId: string;
   readonly endpointId: string;
-  readonly groupIds: readonly string[];
   readonly status: "Approved" | "Pending";
   readonly requestMessage: string;
 }
@@ -35,16 +34,17 @@ export function connect(
   if (existing !== undefined) return existing;
   const name = `${connection.endpointId.slice(connection.endpointId.lastIndexOf("/") + 1)}.${newGuid()}`;
   const id = `${connection.targetId}/privateEndpointConnections/${name}`;
+  // Microsoft.Storage has its own name for it (Private Endpoint Connections - Get).
+  const isStorage = connection.targetId.toLowerCase().includes("/microsoft.storage/");
   return resources.put(id, {
     body: {
       properties: {
         privateEndpoint: { id: connection.endpointId },
-        groupIds: connection.groupIds,
         privateLinkServiceConnectionState: {
           status: connection.status,
           description:
             connection.status === "Approved" ? "Auto-Approved" : connection.requestMessage,
-          actionsRequired: "None",
+          [isStorage ? "actionRequired" : "actionsRequired"]: "None",
         },
         provisioningState: "Succeeded",
       },

@@ -109,7 +109,6 @@ function putEndpoint(request: PutRequest): ReturnType<typeof acceptedWrite> {
     {
       targetId: target.id,
       endpointId: id,
-      groupIds: connection.groupIds,
       status: connection.manual ? "Pending" : "Approved",
       requestMessage: connection.requestMessage,
     },

@@ -118,7 +118,7 @@ test("a private endpoint gets an address, an approved connection and DNS records
   expect(account.body).toMatchObject({
     properties: {
       privateEndpointConnections: [
-        { properties: { privateEndpoint: { id: made.id }, groupIds: ["blob"] } },
+        { properties: { privateEndpoint: { id: made.id } } },
       ],
     },
   });

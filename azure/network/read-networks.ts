@@ -1,43 +1,26 @@
 import type {
-  NetworkSecurityGroup,
   SecurityRule as AzureRule,
   Subnet,
   VirtualNetwork,
   VirtualNetworkPeering,
 } from "@azure/arm-network";
-import type {
-  NetworkRequest,
-  PeeringState,
-  RegionPort,
-  SecurityRule,
-  SubnetState,
-} from "#core/ports/region.ts";
+import type { PeeringState, RegionPort, SecurityRule, SubnetState } from "#core/ports/region.ts";
 import { provisioningOf } from "../compute/provisioning.ts";
-import { callAzure, readAzure } from "../errors.ts";
+import { readAzure } from "../errors.ts";
 import { normalLocation } from "../location.ts";
 import { parseResourceId } from "../resource-id.ts";
-import { submit, type ClientsOf } from "../resource-manager.ts";
+import type { ClientsOf } from "../resource-manager.ts";
 
-type NetworkCalls = Pick<
-  RegionPort,
-  | "readSecurityGroup"
-  | "readRoutes"
-  | "readNetwork"
-  | "startSecurityGroup"
-  | "startNetwork"
-  | "startSubnet"
-  | "startPeering"
-  | "startDeletePeering"
->;
+type NetworkReads = Pick<RegionPort, "readSecurityGroup" | "readRoutes" | "readNetwork">;
 
-/** After all rules that an operator may add by hand, before those of Azure. */
+/** What a rule without a priority would have: Azure answers none. */
 const LAST_PRIORITY = 4096;
 
-export function createVirtualNetworks(clientsOf: ClientsOf): NetworkCalls {
+export function createNetworkReads(clientsOf: ClientsOf): NetworkReads {
   const parts = (id: string) => {
     const { subscriptionId, resourceGroup, names } = parseResourceId(id);
-    const [, child = ""] = names;
-    return { network: clientsOf(subscriptionId).network, resourceGroup, name: names[0], child };
+    const [name] = names;
+    return { network: clientsOf(subscriptionId).network, resourceGroup, name };
   };
   return {
     async readSecurityGroup(securityGroupId) {
@@ -72,91 +55,6 @@ export function createVirtualNetworks(clientsOf: ClientsOf): NetworkCalls {
       );
       return found === undefined ? undefined : networkOf(networkId, found);
     },
-
-    async startSecurityGroup(securityGroupId, location, tags) {
-      const { network, resourceGroup, name } = parts(securityGroupId);
-      const body: NetworkSecurityGroup = {
-        location,
-        tags: { ...tags },
-        securityRules: [denyInternet],
-      };
-      await callAzure(`create security group ${securityGroupId}`, () =>
-        submit(() => network.networkSecurityGroups.createOrUpdate(resourceGroup, name, body)),
-      );
-    },
-
-    async startNetwork(request) {
-      const { network, resourceGroup, name } = parts(request.networkId);
-      const body: VirtualNetwork = {
-        location: request.location,
-        tags: { ...request.tags },
-        addressSpace: { addressPrefixes: [request.addressPrefix] },
-        subnets: [{ name: request.subnetName, ...subnetBody(request) }],
-      };
-      await callAzure(`create virtual network ${request.networkId}`, () =>
-        submit(() => network.virtualNetworks.createOrUpdate(resourceGroup, name, body)),
-      );
-    },
-
-    async startSubnet(request) {
-      const { network, resourceGroup, name } = parts(request.networkId);
-      const { subnetName } = request;
-      await callAzure(`create subnet ${subnetName} of ${request.networkId}`, () =>
-        submit(() =>
-          network.subnets.createOrUpdate(resourceGroup, name, subnetName, subnetBody(request)),
-        ),
-      );
-    },
-
-    async startPeering(peeringId, remoteNetworkId) {
-      const { network, resourceGroup, name, child } = parts(peeringId);
-      const body: VirtualNetworkPeering = {
-        remoteVirtualNetwork: { id: remoteNetworkId },
-        allowVirtualNetworkAccess: true,
-        allowForwardedTraffic: false,
-        allowGatewayTransit: false,
-        useRemoteGateways: false,
-      };
-      await callAzure(`create peering ${peeringId}`, () =>
-        submit(() =>
-          network.virtualNetworkPeerings.createOrUpdate(resourceGroup, name, child, body),
-        ),
-      );
-    },
-
-    async startDeletePeering(peeringId) {
-      const { network, resourceGroup, name, child } = parts(peeringId);
-      await readAzure(`delete peering ${peeringId}`, () =>
-        submit(() => network.virtualNetworkPeerings.delete(resourceGroup, name, child)),
-      );
-    },
-  };
-}
-
-/**
- * All that Azure's own rules do not refuse already: they let the virtual network and what is peered
- * with it talk, and keep others out. Name server, metadata and host agent at 168.63.129.16 and
- * 169.254.169.254 are reached whatever the rules say (network-security-groups-overview).
- */
-const denyInternet: AzureRule = {
-  name: "holdfast-no-internet",
-  description: "Workers reach private endpoints only.",
-  priority: LAST_PRIORITY,
-  direction: "Outbound",
-  access: "Deny",
-  protocol: "*",
-  sourceAddressPrefix: "*",
-  sourcePortRange: "*",
-  destinationAddressPrefix: "Internet",
-  destinationPortRange: "*",
-};
-
-function subnetBody(request: Omit<NetworkRequest, "location" | "tags">): Subnet {
-  return {
-    addressPrefix: request.addressPrefix,
-    networkSecurityGroup: { id: request.securityGroupId },
-    // Said explicitly: whether it is the default depends on the API version.
-    defaultOutboundAccess: false,
   };
 }
 

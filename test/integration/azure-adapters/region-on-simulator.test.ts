@@ -1,0 +1,288 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { createRegion } from "#azure/network/region.ts";
+import { createMemoryRecordStore } from "#azure/storage/memory-record-store.ts";
+import { planRegion } from "#core/network/plan-region.ts";
+import { resolveName } from "#local/resource-manager/network/reachability.ts";
+import { readRegion } from "#functions/activities/region-facts.ts";
+import {
+  executeRegionAction,
+  planRegionOf,
+  repositoriesOf,
+} from "#functions/activities/regions.ts";
+import type { AppContext } from "#functions/app-context.ts";
+import { loadConfig } from "#functions/config.ts";
+import { createRecords } from "#functions/records.ts";
+import { addRepository, createWorld, TEST_SETTINGS } from "../../unit/functions/test-world.ts";
+import { loadTypeChecker } from "../../conformance/type-data.ts";
+import { BodyRecorder } from "../../conformance/body-recorder.ts";
+import {
+  groupId,
+  networkVersion,
+  SimulatedCloud,
+  storageVersion,
+  subscriptionId,
+} from "../resource-manager/simulated-cloud.ts";
+
+const hubId = `${groupId}/providers/Microsoft.Network/virtualNetworks/hub`;
+const controlId = `${groupId}/providers/Microsoft.Storage/storageAccounts/controlaccount`;
+const repositoryId = `${groupId}/providers/Microsoft.Storage/storageAccounts/repositoryaccount`;
+const workersGroup = `/subscriptions/${subscriptionId}/resourceGroups/workers`;
+const checker = loadTypeChecker();
+const bodies = checker === undefined ? undefined : new BodyRecorder(checker);
+let cloud: SimulatedCloud;
+
+beforeAll(async () => {
+  // Whole lives of regions in a second: Azure's limits are for minutes.
+  const plenty = { capacity: 10_000, refillPerMinute: 100_000 };
+  cloud = await SimulatedCloud.start({
+    generalLimits: { reads: plenty, writes: plenty, deletes: plenty },
+  });
+  cloud.manager.seedGroup({ subscriptionId, name: "workers", location: "westeurope" });
+  if (bodies !== undefined) cloud.manager.onRequest(bodies.observe);
+  await cloud.make("Microsoft.Network/virtualNetworks/hub", {
+    location: "westeurope",
+    properties: {
+      addressSpace: { addressPrefixes: ["10.212.0.0/16"] },
+      subnets: [{ name: "endpoints", properties: { addressPrefix: "10.212.1.0/24" } }],
+    },
+  });
+  for (const id of [controlId, repositoryId]) {
+    const account = {
+      location: "westeurope",
+      kind: "StorageV2",
+      sku: { name: "Standard_LRS" },
+      properties: { publicNetworkAccess: "Disabled" },
+    };
+    await cloud.make(id.replace(`${groupId}/providers/`, ""), account, storageVersion);
+  }
+  // As a deployment makes it, with a name of its own.
+  await cloud.make("Microsoft.Network/privateEndpoints/control-queue", {
+    location: "westeurope",
+    properties: {
+      subnet: { id: `${hubId}/subnets/endpoints` },
+      privateLinkServiceConnections: [
+        { name: "q", properties: { privateLinkServiceId: controlId, groupIds: ["queue"] } },
+      ],
+    },
+  });
+});
+afterAll(async () => {
+  await cloud?.[Symbol.asyncDispose]();
+});
+
+/** The control plane's activities over the real adapter. */
+async function createContext(settings: Record<string, string> = {}): Promise<AppContext> {
+  const world = createWorld();
+  const config = loadConfig({
+    ...TEST_SETTINGS,
+    HOLDFAST_SUBSCRIPTION_IDS: subscriptionId,
+    HOLDFAST_WORKER_RESOURCE_GROUP_ID: workersGroup,
+    HOLDFAST_CONTROL_NETWORK_ID: hubId,
+    HOLDFAST_ENDPOINT_SUBNET_ID: `${hubId}/subnets/endpoints`,
+    HOLDFAST_CONTROL_ACCOUNT_ID: controlId,
+    HOLDFAST_PRIVATE_DNS_GROUP_ID: groupId,
+    ...settings,
+  });
+  const context: AppContext = {
+    ...world.context,
+    config,
+    records: createRecords(createMemoryRecordStore()),
+    region: createRegion({
+      credential: cloud.credentialOf(cloud.owner),
+      resourceManagerUrl: cloud.manager.endpoint,
+    }),
+  };
+  await addRepository({ ...world, context });
+  const blobServiceUrl = "https://repositoryaccount.blob.core.windows.net/";
+  await context.records.repositories.update("r-1", (each) => ({ ...each, blobServiceUrl }));
+  return context;
+}
+
+const ROUNDS_MAX = 30;
+
+/** Plans and carries out until nothing is left; answers what was made, in order. */
+async function prepare(context: AppContext, location: string): Promise<string[]> {
+  const made: string[] = [];
+  for (let round = 0; round < ROUNDS_MAX; round++) {
+    const plan = await planRegionOf.run(context, { location });
+    if (!plan.ok) throw new Error(plan.error.message);
+    if (plan.value.findings.length > 0) throw new Error(plan.value.findings[0]?.message);
+    if (plan.value.ready) return made;
+    const due = plan.value.actions.filter(({ isDue }) => isDue);
+    const outcomes = await Promise.all(
+      due.map(({ action, reason }) =>
+        executeRegionAction.run(context, { location, action, reason }),
+      ),
+    );
+    for (const [index, outcome] of outcomes.entries()) {
+      if (outcome.ok) made.push(due[index]!.action.resourceId);
+      else expect(outcome.error).toMatchObject({ retry: "backoff" });
+    }
+    await cloud.manager.operations.idle();
+  }
+  throw new Error(`${location} is not ready after ${ROUNDS_MAX} rounds`);
+}
+
+async function planOf(context: AppContext, location: string) {
+  const { config, facts } = await readRegion(context, location, await repositoriesOf(context, {}));
+  return planRegion(facts, config);
+}
+
+/** Ids of all that there is, without what comes with something else. */
+function listAll(): string[] {
+  const own =
+    /(\/networkSecurityGroups\/|\/virtualNetworks\/[^/]+$|\/virtualNetworkPeerings\/|\/storageAccounts\/[^/]+$|\/managementPolicies\/|\/privateEndpoints\/|\/privateDnsZones\/[^/]+$|\/virtualNetworkLinks\/)/i;
+  const types = [
+    "networkSecurityGroups",
+    "virtualNetworks",
+    "virtualNetworks/virtualNetworkPeerings",
+    "privateEndpoints",
+    "privateEndpoints/privateDnsZoneGroups",
+    "privateDnsZones",
+    "privateDnsZones/virtualNetworkLinks",
+  ].map((type) => `Microsoft.Network/${type}`);
+  const storage = ["storageAccounts", "storageAccounts/managementPolicies"];
+  return [...types, ...storage.map((type) => `Microsoft.Storage/${type}`)]
+    .flatMap((type) => cloud.manager.resources.list(type).map(({ id }) => id.toLowerCase()))
+    .filter((id) => own.test(id));
+}
+
+test("in three regions exactly what the plan showed is made, and nothing a second time", async () => {
+  const context = await createContext();
+  for (const location of ["westeurope", "northeurope", "eastus"]) {
+    const before = listAll();
+    const shown = await planOf(context, location);
+    expect(listAll()).toEqual(before);
+    expect(shown.findings).toEqual([]);
+    const wanted = shown.actions.map(({ action }) => action.resourceId.toLowerCase()).sort();
+    const made = await prepare(context, location);
+    expect(made.map((id) => id.toLowerCase()).sort()).toEqual(wanted);
+    const added = listAll().filter((id) => !before.includes(id));
+    expect(added.sort()).toEqual(wanted);
+    expect(await planOf(context, location)).toMatchObject({ actions: [], ready: true });
+    const record = await context.records.regions.get(location);
+    expect(record.blobServiceUrl).not.toBe("");
+    const changes = [];
+    for await (const { value } of context.records.regionChanges(location).list())
+      changes.push(value.resourceId.toLowerCase());
+    expect(changes.sort()).toEqual(wanted);
+  }
+});
+
+test("names lead to the endpoints from the hub and from every worker network", async () => {
+  const { resources } = cloud.manager;
+  const view = { resources, privateLinkOf: cloud.manager.context.privateLinkOf };
+  const networks = resources.list("Microsoft.Network/virtualNetworks").map(({ id }) => id);
+  expect(networks).toHaveLength(4);
+  for (const id of networks) {
+    for (const name of ["repositoryaccount.blob", "controlaccount.queue"]) {
+      const answer = resolveName(view, id, `${name}.core.windows.net`);
+      expect([name, answer.address]).toEqual([name, expect.stringMatching(/^10\.212\.1\./)]);
+    }
+  }
+});
+
+test("what somebody took away comes back, each piece alone", async () => {
+  const context = await createContext();
+  const location = "eastus";
+  await prepare(context, location);
+  const isOfRegion = /eastus/;
+  const pieces = listAll().filter(
+    (id) => isOfRegion.test(id) && /(peerings|links|privateendpoints)\/[^/]+$/.test(id),
+  );
+  // Two peerings, two links, two endpoints.
+  expect(pieces).toHaveLength(6);
+  const version = (id: string) => (id.includes("privatednszones") ? "2024-06-01" : networkVersion);
+  const [record] = cloud.manager.resources
+    .list("Microsoft.Network/privateDnsZones/A")
+    .flatMap(({ id }) => (id.endsWith("/A/repositoryaccount") ? [id.toLowerCase()] : []));
+  for (const id of [...pieces, record!]) {
+    const path = `${id}?api-version=${version(id)}`;
+    expect((await cloud.send({ method: "DELETE", path })).status).toBeLessThan(300);
+    await cloud.manager.operations.idle();
+    expect(cloud.manager.resources.get(id)).toBeUndefined();
+    const { actions, findings } = await planOf(context, location);
+    expect(findings).toEqual([]);
+    expect(actions.length).toBeGreaterThan(0);
+    await prepare(context, location);
+    expect(cloud.manager.resources.get(id)).toBeDefined();
+  }
+});
+
+test("two sessions that prepare a region at once do not fight", async () => {
+  const [one, other] = [await createContext(), await createContext()];
+  const both: AppContext = { ...other, records: one.records };
+  const location = "uksouth";
+  await Promise.all([prepare(one, location), prepare(both, location)]);
+  expect(await planOf(one, location)).toMatchObject({ actions: [], ready: true });
+  const prefixes = [];
+  for await (const { value } of one.records.prefixes.list()) prefixes.push(value);
+  expect(prefixes.filter((each) => each.location === location)).toHaveLength(1);
+});
+
+test("an endpoint that may not be approved waits for the account's owner, and the plan says so", async () => {
+  const principal = cloud.principalWith(
+    { role: "Contributor", scope: workersGroup },
+    { role: "Network Contributor", scope: groupId },
+    { role: "Reader", scope: groupId },
+  );
+  const foreign = "foreignaccount";
+  const account = { location: "westeurope", kind: "StorageV2", sku: { name: "Standard_LRS" } };
+  await cloud.make(`Microsoft.Storage/storageAccounts/${foreign}`, account, storageVersion);
+  const context = await createContext();
+  const blobServiceUrl = `https://${foreign}.blob.core.windows.net/`;
+  await context.records.repositories.update("r-1", (each) => ({ ...each, blobServiceUrl }));
+  const limited: AppContext = {
+    ...context,
+    region: createRegion({
+      credential: cloud.credentialOf(principal),
+      resourceManagerUrl: cloud.manager.endpoint,
+    }),
+  };
+  await expect(prepare(limited, "eastus")).rejects.toThrow(
+    /waits for approval by the account's owner/,
+  );
+  const target = `${groupId}/providers/Microsoft.Storage/storageAccounts/${foreign}`;
+  const [connection] = cloud.manager.resources.list(
+    "Microsoft.Storage/storageAccounts/privateEndpointConnections",
+    target,
+  );
+  const state = { privateLinkServiceConnectionState: { status: "Approved" } };
+  await cloud.send({
+    method: "PUT",
+    path: `${connection?.id}?api-version=${storageVersion}`,
+    body: { properties: state },
+  });
+  await prepare(limited, "eastus");
+});
+
+test("an operator's network without the right to peer is told as such", async () => {
+  const context = await createContext();
+  const reader = cloud.principalWith(
+    { role: "Contributor", scope: workersGroup },
+    { role: "Reader", scope: groupId },
+  );
+  const region = createRegion({
+    credential: cloud.credentialOf(reader),
+    resourceManagerUrl: cloud.manager.endpoint,
+  });
+  const outcome = await executeRegionAction.run(
+    { ...context, region },
+    {
+      location: "eastus",
+      reason: "test",
+      action: {
+        kind: "create-peering",
+        resourceId: `${hubId}/virtualNetworkPeerings/p`,
+        remoteNetworkId: `${workersGroup}/providers/Microsoft.Network/virtualNetworks/holdfast-eastus`,
+      },
+    },
+  );
+  expect(outcome).toMatchObject({ ok: false, error: { code: "AuthorizationFailed" } });
+  expect(JSON.stringify(outcome)).toContain("The networks may not be peered");
+});
+
+test.skipIf(bodies === undefined)("bodies fit Azure's types", () => {
+  expect(bodies?.findings).toEqual([]);
+  expect(bodies?.counts.requestCount).toBeGreaterThan(0);
+});
