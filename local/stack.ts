@@ -95,8 +95,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     { ...options, cloud, deployment, ports, secrets, tls, privateNetwork },
     parts,
   );
-  const { arm, disks, offerFile } = cloud;
-  const estate = new Estate({ arm, deployment, disks, offerFile });
+  const { arm, disks, offerFile, evict } = cloud;
+  const estate = new Estate({ arm, deployment, disks, offerFile, evict });
   const addresses: StackAddresses = {
     api: `http://127.0.0.1:${ports.api}/api/v1`,
     resourceManager: cloud.resourceManager.endpoint,
@@ -218,6 +218,10 @@ function handlersOf(
     createVm: (wanted) => estate.createVm(wanted),
     deleteVm: async ({ name }) => {
       await estate.deleteVm(name);
+      return {};
+    },
+    evictVm: async ({ name }) => {
+      await estate.evictVm(name);
       return {};
     },
     listVms: () => estate.listVms(),

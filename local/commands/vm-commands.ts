@@ -75,6 +75,18 @@ export const vmCommands: readonly Command[] = [
       return 0;
     },
   },
+  {
+    name: "vm evict",
+    usage: "--name NAME",
+    summary: "Evicts a Spot machine without notice, as Azure does when it wants its room back.",
+    options: { name: { type: "string" } },
+    async run({ stateDirectory, options, print }) {
+      const name = requireText(options, "name");
+      await callStack(stateDirectory, "evictVm", { name });
+      print(`${name} was evicted.`);
+      return 0;
+    },
+  },
 ];
 
 function describeFilling({ sizeBytes, imageSizeBytes }: VmRow["disks"][number]): string {

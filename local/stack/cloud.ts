@@ -11,6 +11,7 @@ import { PrincipalRegistry } from "#local/identity/principal-registry.ts";
 import type { Principal } from "#local/identity/principals.ts";
 import { openTokenService, type TokenService } from "#local/identity/token-service.ts";
 import { createComputeProvider } from "#local/resource-manager/compute/compute-provider.ts";
+import type { ExportPeaks } from "#local/resource-manager/compute/export-peaks.ts";
 import { managedIdentityProvider } from "#local/resource-manager/managed-identity/provider.ts";
 import { networkProvider } from "#local/resource-manager/network/provider.ts";
 import { dataPlaneEntities } from "#local/resource-manager/storage/data-plane-entities.ts";
@@ -51,8 +52,12 @@ export interface Cloud extends AsyncDisposable {
   /** Requests as the operator, who owns the subscription. */
   readonly arm: ArmClient;
   readonly operator: Principal;
+  /** Most exports at the same time, by disk access and by snapshot family. */
+  readonly exportPeaks: ExportPeaks;
   /** Lets Resource Manager import a disk from this `file:` URI. */
   readonly offerFile: (uri: string) => void;
+  /** Evicts a Spot VM by its resource id, as Azure does when it wants its room back. */
+  readonly evict: (vmId: string) => Promise<void>;
 }
 
 const armAudience = "https://management.azure.com";
@@ -118,7 +123,9 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     resourceManager,
     arm: operatorClient(resourceManager, { operator, tokens }),
     operator,
+    exportPeaks: compute.exportPeaks,
     offerFile: (uri) => compute.offerFile(uri),
+    evict: (vmId) => compute.evict(vmId),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
 }

@@ -80,6 +80,7 @@ export const verbs = {
     output: vmRowSchema,
   },
   deleteVm: { input: z.object({ name: z.string().min(1) }), output: none },
+  evictVm: { input: z.object({ name: z.string().min(1) }), output: none },
   listVms: { input: none, output: z.array(vmRowSchema) },
   listDisks: { input: none, output: z.array(diskRowSchema) },
   writeDisk: {

@@ -25,6 +25,8 @@ export interface EstateOptions {
   readonly disks: DiskService;
   /** Lets Resource Manager import this `file:` URI. */
   readonly offerFile: (uri: string) => void;
+  /** Evicts a Spot VM by its resource id. */
+  readonly evict: (vmId: string) => Promise<void>;
 }
 
 const tagsSchema = z.record(z.string(), z.string()).default({});
@@ -123,6 +125,13 @@ export class Estate {
     for (const { id } of vm.properties.networkProfile.networkInterfaces) {
       await arm.request({ method: "DELETE", path: id, apiVersion: networkApiVersion });
     }
+  }
+
+  /** Throws when there is no such VM, or it is no Spot VM. */
+  async evictVm(name: string): Promise<void> {
+    const vm = (await this.#vms()).find((candidate) => candidate.name === name);
+    if (vm === undefined) throw new Error(`There is no VM ${name}.`);
+    await this.#options.evict(vm.id);
   }
 
   async listVms(): Promise<VmRow[]> {

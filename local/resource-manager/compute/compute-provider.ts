@@ -13,6 +13,7 @@ import {
 import { diskAccesses, diskEncryptionSets } from "./disk-accesses.ts";
 import { disks } from "./disks.ts";
 import { resumeRunCommands, runCommands } from "./run-commands.ts";
+import type { ExportPeaks } from "./export-peaks.ts";
 import { snapshots } from "./snapshots.ts";
 import { evictVm, virtualMachines } from "./virtual-machines.ts";
 import { closeMetadata, resumeGuests } from "./vm-power.ts";
@@ -21,6 +22,7 @@ import { vmSizes } from "./vm-sizes.ts";
 export interface ComputeProvider extends ResourceProvider {
   /** For the developer's command line: lets a PUT of a disk import this image file once. */
   offerFile(fileUri: string): void;
+  readonly exportPeaks: ExportPeaks;
   /** Evicts a Spot VM by its resource id. */
   evict(vmId: string): Promise<void>;
 }
@@ -64,6 +66,7 @@ export function createComputeProvider(options: ComputeOptions): ComputeProvider 
       for (const vmId of services.metadata.keys()) await closeMetadata(services, vmId);
       if (options.keepGuestsOnStop !== true) await services.host.stopAll();
     },
+    exportPeaks: services.exportPeaks,
     offerFile: (fileUri) => void services.importableFiles.add(fileUri),
     evict: async (vmId) => evictVm(services, startedContext(services), vmId),
   };

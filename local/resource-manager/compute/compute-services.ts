@@ -4,6 +4,7 @@ import type { InstanceMetadata } from "#local/identity/instance-metadata-endpoin
 import type { VmHost } from "#local/vm-host/vm-host.ts";
 import type { ScriptParameter } from "#local/vm-host/script-run.ts";
 import type { ProviderContext } from "../provider.ts";
+import { ExportPeaks } from "./export-peaks.ts";
 
 /** Cores that one subscription may have in one region, running or not. */
 export interface CoreQuota {
@@ -41,6 +42,7 @@ export interface ComputeServices extends Omit<ComputeOptions, "coreQuota"> {
   readonly metadata: Map<string, Listener>;
   /** Aborted when the provider stops: nothing may write to the resource table any more. */
   readonly stopping: AbortController;
+  readonly exportPeaks: ExportPeaks;
   /** Set at start. */
   context: ProviderContext | undefined;
 }
@@ -58,6 +60,7 @@ export function createServices(options: ComputeOptions): ComputeServices {
     protectedParameters: new Map(),
     metadata: new Map(),
     stopping: new AbortController(),
+    exportPeaks: new ExportPeaks(),
     context: undefined,
   };
 }

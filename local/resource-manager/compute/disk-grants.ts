@@ -83,6 +83,7 @@ async function grant(
       ...(isRunning ? { attachedToRunningVmId: owner.id } : {}),
     }),
   );
+  services.exportPeaks.look(services.disks, context.resources);
   if (services.exportOrigin === undefined) return { accessSas };
   const diskAccess = context.resources.get(diskAccessOf(resource?.body ?? {}));
   const origin = services.exportOrigin(exportHostOf(diskAccess));

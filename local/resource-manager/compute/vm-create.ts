@@ -6,6 +6,7 @@ import { formatResourceId, idKey, nameOf } from "../resource-id.ts";
 import type { ComputeServices } from "./compute-services.ts";
 import { bytesPerGiB, zonesOf } from "./disk-body.ts";
 import { callDisks } from "./disk-errors.ts";
+import { checkEphemeralOsDisk } from "./ephemeral-os-disk.ts";
 import { checkOsDiskFits, wrongArchitecture } from "./os-disk-rules.ts";
 import { findPlatformImage, platformImageSizeBytes, type FoundImage } from "./platform-images.ts";
 import {
@@ -31,6 +32,7 @@ export async function createVm(
   const location = stringAt(body, "location") ?? "";
   const place: VmPlace = { vmId: id, location, zone: zonesOf(body)[0] };
   const size = findVmSize(vm.hardwareProfile.vmSize);
+  checkEphemeralOsDisk(vm.storageProfile.osDisk, size.name, platformImageSizeBytes);
   const dataDisks = vm.storageProfile.dataDisks ?? [];
   checkDataDiskCount(size, dataDisks.length);
   const quota = services.coreQuota(location);
@@ -151,6 +153,8 @@ async function createOsDisk(
     body: {
       location: place.location,
       ...(place.zone === undefined ? {} : { zones: [place.zone] }),
+      // An implicit disk gets the tags of its VM, once (Azure/azure-sdk-for-js issue 17787).
+      tags: objectAt(request.body, "tags"),
       sku: { name: osDisk.managedDisk?.storageAccountType ?? "Premium_LRS" },
       properties: withoutUndefined({
         osType: "Linux",

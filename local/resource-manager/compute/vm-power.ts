@@ -8,6 +8,7 @@ import type { ActionHandler, ProviderContext, Resource, WorkRunner } from "../pr
 import { idKey, parseResourceId } from "../resource-id.ts";
 import type { ComputeServices } from "./compute-services.ts";
 import { callDisks } from "./disk-errors.ts";
+import { refuseToDeallocate } from "./ephemeral-os-disk.ts";
 import { attachedDisksOf } from "./vm-attachments.ts";
 import { hasGuest, powerStateOf, updateInternal, vmIdOf, type PowerState } from "./vm-state.ts";
 
@@ -38,6 +39,7 @@ function powerAction(
           `Operation 'restart' is not allowed since the VM '${existing.name}' is not running.`,
         );
       }
+      if (work === "deallocate") refuseToDeallocate(existing);
       if (work === "start") await checkDisksUsable(services, existing);
       updateInternal(resources, id, { powerState: meanwhile });
       return { kind: "accepted", work: { name: work, style: "both" } };

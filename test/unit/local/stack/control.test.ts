@@ -29,6 +29,7 @@ const handlers: VerbHandlers = {
   stop: unused,
   token: async () => ({ token: "abc", expiresOn: 1 }),
   createVm: unused,
+  evictVm: async () => ({}),
   deleteVm: async ({ name }) => Promise.reject(new Error(`There is no VM ${name}.`)),
   listVms: async () => [],
   listDisks: async () => [],
