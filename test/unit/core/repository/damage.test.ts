@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { HoldfastError } from "#core/lib/errors.ts";
 import { decodeLeaf, encodeLeaf, type BlockEntry } from "#core/repository/format/leaf.ts";
+import { LeafTable } from "#core/repository/format/leaf-table.ts";
 import { decodeRoot, encodeRoot } from "#core/repository/format/root.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import {
@@ -133,7 +134,11 @@ it("decodes every root that it encodes", () => {
     }));
   fc.assert(
     fc.property(root, (each) => {
-      expect(decodeRoot(encodeRoot(each), each.leaves.length, 2)).toEqual(each);
+      const bytes = encodeRoot({ ...each, leaves: LeafTable.from(each.leaves) });
+      const decoded = decodeRoot(bytes, each.leaves.length, 2);
+      expect({ ...decoded, leaves: [...decoded.leaves] }).toEqual(each);
+      const stored = each.leaves.flatMap((leaf, number) => (leaf === undefined ? [] : [number]));
+      expect([...decoded.leaves.stored()]).toEqual(stored);
     }),
     { numRuns: 50 },
   );

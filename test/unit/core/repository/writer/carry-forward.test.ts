@@ -1,4 +1,5 @@
 import { expect, it } from "vitest";
+import { LeafTable } from "#core/repository/format/leaf-table.ts";
 import type { PackUse, Root } from "#core/repository/format/root.ts";
 import {
   DEFAULT_CARRY_FORWARD,
@@ -14,7 +15,7 @@ function rootOf(packs: Record<string, Partial<PackUse>>): Root {
     packId,
     { keyNumber: 0, objectBytes: 1000, liveBytes: 100, immutableUntilDay: 0, ...use },
   ]);
-  return { leaves: [], indexes: new Map(), packs: new Map(uses) };
+  return { leaves: LeafTable.zero(0), indexes: new Map(), packs: new Map(uses) };
 }
 
 it("empties old packs that are hardly used, the oldest first, up to its bound", () => {
