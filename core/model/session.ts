@@ -25,6 +25,8 @@ export const sessionTypeSchema = z.enum([
   "archive",
   "retrieval",
   "import",
+  "region",
+  "doctor",
 ]);
 
 /** Kinds of run of which a repository has one at a time each. */
@@ -61,6 +63,8 @@ export const sessionSchema = z.object({
   vmId: z.string().optional(),
   vmName: z.string().optional(),
   repositoryId: z.string().optional(),
+  /** Region whose network a session prepares. */
+  location: z.string().optional(),
   restorePointId: z.string().optional(),
   /** How long the restore point of a backup on demand, or an archive, stays. */
   keepUntil: z.iso.datetime().optional(),

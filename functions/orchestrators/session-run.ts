@@ -4,7 +4,7 @@ import type { SessionEnd } from "./backup-vm.ts";
 import { ORCHESTRATORS } from "./names.ts";
 import type { RunWorkerJobInput, WorkerJobValue } from "./run-worker-job.ts";
 import { attempt, callChild, log, must, type Run, type Steps } from "./steps.ts";
-import { ensureRegion } from "./workers.ts";
+import { ensureRegion } from "./regions.ts";
 
 export interface Ending {
   readonly state: SessionEnd["state"];
@@ -35,7 +35,7 @@ export function* runJob(
   run: Run,
   job: { readonly jobId: string; readonly sessionId: string; readonly location: string },
 ): Steps<WorkerJobValue> {
-  yield* ensureRegion(run, job.location);
+  yield* ensureRegion(run, { location: job.location, jobId: job.jobId });
   const child: RunWorkerJobInput = { ...job, settings: run.settings };
   const instanceId = `job-${job.jobId}`;
   return must(yield* callChild<WorkerJobValue>(run, ORCHESTRATORS.runWorkerJob, child, instanceId));

@@ -39,9 +39,7 @@ const apiVersions = {
 /** https://learn.microsoft.com/azure/role-based-access-control/built-in-roles */
 const roles = {
   managedIdentityOperator: "f1a07417-d97a-45cb-824c-7a7467783830",
-  blobDataContributor: "ba92f5b4-2d11-453d-a403-e96b0029c9fe",
   queueDataContributor: "974c5e8b-45b9-4653-ba55-5f855dd0fb88",
-  tableDataContributor: "0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3",
 } as const;
 
 export interface Deployment {
@@ -50,6 +48,7 @@ export interface Deployment {
   readonly workloadResourceGroupId: string;
   readonly controlPlaneIdentity: Identity;
   readonly workerIdentity: Identity;
+  readonly controlAccountId: string;
   readonly controlAccountName: string;
   readonly repositoryAccountName: string;
   readonly controlNetwork: ControlNetwork;
@@ -70,6 +69,7 @@ const roleSchema = z.object({
   Name: z.string(),
   Description: z.string(),
   Actions: z.array(z.string()),
+  DataActions: z.array(z.string()),
 });
 
 export async function deploy(arm: ArmClient): Promise<Deployment> {
@@ -80,7 +80,7 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
   const controlPlaneIdentity = await deployIdentity(arm, "holdfast-control-plane");
   const workerIdentity = await deployIdentity(arm, "holdfast-worker");
   const controlAccountId = await deployStorageAccount(arm, controlAccountName, "Disabled");
-  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName, "Enabled");
+  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName, "Disabled");
   const controlNetwork = await deployControlNetwork(arm, {
     resourceGroupId: groupId(groupNames.control),
     location: homeLocation,
@@ -94,7 +94,7 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
     workerIdentityId: workerIdentity.resourceId,
   });
   await assignWorkerRoles(arm, workerIdentity.principalId, {
-    controlAccountId,
+    eventQueueId,
     repositoryAccountId,
   });
   return {
@@ -103,6 +103,7 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
     workloadResourceGroupId: groupId(groupNames.workloads),
     controlPlaneIdentity,
     workerIdentity,
+    controlAccountId,
     controlAccountName,
     repositoryAccountName,
     controlNetwork,
@@ -142,12 +143,17 @@ async function assignControlPlaneRoles(
     [subscription, await deployRole(arm, "holdfast-source")],
     [groupId(groupNames.workloads), await deployRole(arm, "holdfast-restore")],
     [groupId(groupNames.workers), await deployRole(arm, "holdfast-workers")],
-    [groupId(groupNames.workers), roles.blobDataContributor],
-    [groupId(groupNames.workers), roles.queueDataContributor],
+    [groupId(groupNames.workers), await deployRole(arm, "holdfast-disk-accesses")],
+    // The control plane's network with the zones and endpoints that all regions share.
+    [groupId(groupNames.control), await deployRole(arm, "holdfast-hub")],
+    [groupId(groupNames.control), await deployRole(arm, "holdfast-private-dns")],
+    [groupId(groupNames.control), await deployRole(arm, "holdfast-shared-account")],
+    [groupId(groupNames.workers), await deployRole(arm, "holdfast-staging")],
     [scopes.workerIdentityId, roles.managedIdentityOperator],
-    [scopes.controlAccountId, roles.tableDataContributor],
+    [scopes.controlAccountId, await deployRole(arm, "holdfast-records")],
+    // For the Functions host: the trigger of the event queue, and the queue of what it gave up.
     [scopes.controlAccountId, roles.queueDataContributor],
-    [scopes.repositoryAccountId, roles.blobDataContributor],
+    [scopes.repositoryAccountId, await deployRole(arm, "holdfast-repository-container")],
   ];
   for (const [scope, role] of assignments) await assignRole(arm, { scope, role, principalId });
 }
@@ -155,13 +161,12 @@ async function assignControlPlaneRoles(
 async function assignWorkerRoles(
   arm: ArmClient,
   principalId: string,
-  scopes: { controlAccountId: string; repositoryAccountId: string },
+  scopes: { eventQueueId: string; repositoryAccountId: string },
 ): Promise<void> {
   const assignments: readonly (readonly [scope: string, role: string])[] = [
-    [groupId(groupNames.workers), roles.blobDataContributor],
-    [groupId(groupNames.workers), roles.queueDataContributor],
-    [scopes.controlAccountId, roles.queueDataContributor],
-    [scopes.repositoryAccountId, roles.blobDataContributor],
+    [groupId(groupNames.workers), await deployRole(arm, "holdfast-worker-jobs")],
+    [scopes.eventQueueId, await deployRole(arm, "holdfast-worker-events")],
+    [scopes.repositoryAccountId, await deployRole(arm, "holdfast-worker-repository")],
   ];
   for (const [scope, role] of assignments) await assignRole(arm, { scope, role, principalId });
 }
@@ -200,7 +205,14 @@ async function deployRole(arm: ArmClient, name: string): Promise<string> {
       roleName: role.Name,
       description: role.Description,
       type: "CustomRole",
-      permissions: [{ actions: role.Actions, notActions: [], dataActions: [], notDataActions: [] }],
+      permissions: [
+        {
+          actions: role.Actions,
+          notActions: [],
+          dataActions: role.DataActions,
+          notDataActions: [],
+        },
+      ],
       assignableScopes: [scope],
     },
   });
