@@ -13,7 +13,7 @@ import {
   encodeDescriptor,
   newDescriptor,
 } from "#core/repository/format/descriptor.ts";
-import { openEnvelope, sealEnvelope, type EnvelopeKind } from "#core/repository/format/envelope.ts";
+import { openEnvelope, sealEnvelope } from "#core/repository/format/envelope.ts";
 import {
   decodeKeySlot,
   encodeKeySlot,
