@@ -10,6 +10,8 @@ import { log, nowOf, pauseSeconds, step, toError, wait, type Run, type Steps } f
 
 /** Requests to Resource Manager at once. */
 const ACTIONS_AT_ONCE = 8;
+/** Tries of one action between two plans. */
+const TRIES_MAX = 3;
 
 export interface RegionRequest {
   readonly location: string;
@@ -20,6 +22,7 @@ export interface RegionRequest {
 
 type PlannedRegion = ActivityValues["plan-region"];
 type PlannedAction = PlannedRegion["actions"][number];
+type Executed = ActivityOutcome<"execute-region-action">;
 
 /** Until the region has all that a worker needs; throws what only a person can change. */
 export function* ensureRegion(run: Run, request: RegionRequest): Steps<void> {
@@ -55,25 +58,45 @@ function* tell(run: Run, location: string, plan: PlannedRegion, told: Set<string
   }
 }
 
-/** Throws the first error that does not pass. */
+/**
+ * Carries out actions at the same time; those that fail for now get more tries, also because Azure
+ * takes one change of a network at a time. Throws the first error that does not pass.
+ */
 function* carryOut(run: Run, location: string, due: readonly PlannedAction[]): Steps<void> {
+  let left = due;
+  for (let tries = 1; left.length > 0; tries++) {
+    const outcomes: readonly Executed[] = yield* executeAll(run, location, left);
+    const failed = outcomes.flatMap((outcome) => (outcome.ok ? [] : [outcome.error]));
+    const final = failed.find(({ retry }) => retry === "never");
+    if (final !== undefined) throw toError(final);
+    left = left.filter((_, index) => outcomes[index]?.ok !== true);
+    if (left.length === 0) return;
+    if (tries >= TRIES_MAX) {
+      // The next plan shows what is missing then.
+      for (const { message } of failed)
+        yield* log(run, "info", `region ${location}: not done yet: ${message}`);
+      return;
+    }
+    yield* wait(run, pauseSeconds(run.settings, tries - 1));
+  }
+}
+
+function* executeAll(
+  run: Run,
+  location: string,
+  due: readonly PlannedAction[],
+): Steps<readonly Executed[]> {
   const { df } = run.context;
   const tasks = due.map(({ action, reason }) =>
     df.callActivity("execute-region-action", { location, action, reason }),
   );
-  let outcomes: readonly ActivityOutcome<"execute-region-action">[];
   try {
     // Activities answer outcomes, so that this waits for all of them.
     const answers: unknown = yield df.Task.all(tasks);
-    outcomes = answers as ActivityOutcome<"execute-region-action">[];
+    return answers as Executed[];
   } catch (error) {
-    // The host could not run one of them: the next plan shows what is missing.
-    outcomes = [fail("ActivityCrashed", messageOf(error), "backoff")];
-  }
-  for (const outcome of outcomes) {
-    if (outcome.ok) continue;
-    if (outcome.error.retry === "never") throw toError(outcome.error);
-    yield* log(run, "info", `region ${location}: trying again: ${outcome.error.message}`);
+    // The host could not run one of them: all can be repeated.
+    return due.map(() => fail("ActivityCrashed", messageOf(error), "backoff"));
   }
 }
 
