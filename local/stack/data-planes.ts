@@ -9,6 +9,7 @@ import type { ServerTls } from "#local/tls/authority.ts";
 import type { EndpointOrigins } from "./network-origins.ts";
 import { mayReachDisk, storageNetworkOf } from "./network-rules.ts";
 import type { StackPorts } from "./ports.ts";
+import { storageAccessOf } from "./storage-access.ts";
 
 export interface DataPlanesOptions {
   readonly stateDirectory: string;
@@ -65,7 +66,7 @@ export async function startDataPlanes(options: DataPlanesOptions): Promise<DataP
     dataPlane,
     enforce: async (table) => {
       resources = table;
-      await storage.setNetwork(storageNetworkOf(table, origins));
+      await storage.setRules(storageNetworkOf(table, origins), storageAccessOf(table));
     },
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };

@@ -11,6 +11,7 @@ import { deleteAccountData } from "./account-data.ts";
 import {
   accountsSchema,
   openNetwork,
+  type AccessSettings,
   type Account,
   type AzuriteSettings,
   type NetworkSettings,
@@ -36,6 +37,7 @@ export class AzuriteBackend implements StorageBackend {
   readonly #accounts: Map<string, Account>;
   #clockAheadMs = 0;
   #network: NetworkSettings = openNetwork;
+  #access: AccessSettings | undefined;
   #change: Promise<void> = Promise.resolve();
 
   private constructor(options: AzuriteBackendOptions, azurite: AzuriteProcess, known: Account[]) {
@@ -111,11 +113,12 @@ export class AzuriteBackend implements StorageBackend {
     });
   }
 
-  /** Which ways lead to which account from now on. */
-  async setNetwork(network: NetworkSettings): Promise<void> {
+  /** Which ways lead to which account from now on, and who may do what there. */
+  async setRules(network: NetworkSettings, access: AccessSettings): Promise<void> {
     await this.#serially(async () => {
-      if (isDeepStrictEqual(network, this.#network)) return;
+      if (isDeepStrictEqual([network, access], [this.#network, this.#access])) return;
       this.#network = network;
+      this.#access = access;
       await this.#azurite.setSettings(this.#settings());
     });
   }
@@ -159,7 +162,14 @@ export class AzuriteBackend implements StorageBackend {
   #settings(): AzuriteSettings {
     const accounts = [...this.#accounts.values()];
     const network = this.#network;
-    return { accounts, clockAheadMs: this.#clockAheadMs, rehydrationSeconds, network };
+    const access = this.#access;
+    return {
+      accounts,
+      clockAheadMs: this.#clockAheadMs,
+      rehydrationSeconds,
+      network,
+      ...(access === undefined ? {} : { access }),
+    };
   }
 
   #serially<Result>(work: () => Promise<Result>): Promise<Result> {

@@ -36,8 +36,31 @@ export type NetworkSettings = z.infer<typeof networkSchema>;
 
 export const openNetwork: NetworkSettings = { accounts: [], endpoints: [], internetAddress: "" };
 
+const patternsSchema = z.array(z.string());
+/** Who may do what in which account; ids of scopes and principals in lower case. */
+const accessSchema = z.object({
+  accounts: z.array(z.object({ name: z.string(), id: z.string() })),
+  assignments: z.array(
+    z.object({
+      principalId: z.string(),
+      scope: z.string(),
+      permissions: z.array(
+        z.object({
+          actions: patternsSchema,
+          notActions: patternsSchema,
+          dataActions: patternsSchema,
+          notDataActions: patternsSchema,
+        }),
+      ),
+    }),
+  ),
+});
+export type AccessSettings = z.infer<typeof accessSchema>;
+
 export const azuriteSettingsSchema = z.object({
   network: networkSchema,
+  /** Absent: whoever has a token may do all. */
+  access: accessSchema.optional(),
   accounts: accountsSchema,
   /** How far the local Azure's clock is ahead of the machine's. */
   clockAheadMs: z.number().int(),

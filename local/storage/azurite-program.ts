@@ -17,6 +17,7 @@ import {
 } from "./azurite-messages.ts";
 import type { BlobHandler, MetadataStore } from "./front/azurite-types.ts";
 import { installFront } from "./front/blob-front.ts";
+import { accessGateOf } from "./front/access-gate.ts";
 import { gateOf, type StorageService } from "./front/network-gate.ts";
 import { RequestGate } from "./front/request-gate.ts";
 
@@ -97,9 +98,11 @@ for (const service of services) {
   const { prototype: listeners } = listenerFactories[service].default;
   const { createRequestListener } = listeners;
   const byNetwork = gateOf(service, () => settings.network);
+  const byRoles = accessGateOf(service, () => settings.access);
   listeners.createRequestListener = function createGatedListener() {
     const listener = createRequestListener.call(this);
-    return byNetwork(service === "blob" ? gate.before(listener) : listener);
+    const allowed = byRoles(service === "blob" ? gate.before(listener) : listener);
+    return byNetwork(allowed);
   };
 }
 installFront(

@@ -34,7 +34,7 @@ const zones = "Microsoft.Network/privateDnsZones";
 const accounts = "Microsoft.Storage/storageAccounts";
 const blobs = `${accounts}/blobServices/containers/blobs`;
 
-/** Rights on versions and policies, which only a container with version-level immutability needs. */
+/** Rights on versions and policies, needed only where the account keeps versions. */
 const immutableRights = [
   `${blobs}/deleteBlobVersion/action`,
   `${blobs}/immutableStorage/runAsSuperUser/action`,
@@ -282,14 +282,14 @@ export const rolePlans: readonly RolePlan[] = [
   {
     file: "holdfast-worker-repository",
     name: "Holdfast worker repository",
-    description: "Read, write and clean up a repository in a container without immutability.",
+    description: "Read, write and clean up a repository in an account that keeps no versions.",
     holder: "workers",
     grants: [{ methods: storeMethods, without: immutableRights }],
   },
   {
     file: "holdfast-worker-immutable-repository",
     name: "Holdfast worker immutable repository",
-    description: "Read, write, protect and clean up a repository in a container with immutability.",
+    description: "Read, write, protect and clean up a repository where versions are kept.",
     holder: "workers",
     grants: [{ methods: storeMethods }],
   },

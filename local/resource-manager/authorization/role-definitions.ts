@@ -152,7 +152,8 @@ export function grantsAction(permissions: readonly Permission[], action: string)
   );
 }
 
-function matchesAction(pattern: string, action: string): boolean {
+/** `*` in a pattern stands for any text. */
+export function matchesAction(pattern: string, action: string): boolean {
   const source = pattern
     .split("*")
     .map((part) => part.replaceAll(/[.\\+?^${}()|[\]]/g, String.raw`\$&`))

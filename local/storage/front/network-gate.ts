@@ -12,6 +12,8 @@ import type { NetworkSettings } from "../azurite-messages.ts";
 export type StorageService = "blob" | "queue" | "table";
 type Listener = (request: IncomingMessage, response: ServerResponse) => void;
 
+const hostPattern = /^([a-z0-9]+)\.(?:blob|queue|table)\.core\.windows\.net(?::\d+)?$/i;
+
 interface Refusal {
   readonly status: number;
   readonly code: string;
@@ -71,13 +73,17 @@ export function gateOf(
 
 /** `account.blob.core.windows.net`, or the first part of the path on an address. */
 export function accountOf(request: IncomingMessage): string {
-  const host = request.headers.host ?? "";
-  const [, named] =
-    /^([a-z0-9]+)\.(?:blob|queue|table)\.core\.windows\.net(?::\d+)?$/i.exec(host) ?? [];
+  const [, named] = hostPattern.exec(request.headers.host ?? "") ?? [];
   return named ?? /^\/([^/?]+)/.exec(request.url ?? "")?.[1] ?? "";
 }
 
-function refuse(
+/** Whether the account stands in the host's name, not in the path. */
+export function isNamedByHost({ headers }: IncomingMessage): boolean {
+  return hostPattern.test(headers.host ?? "");
+}
+
+/** Answers in the form of the service. */
+export function refuse(
   request: IncomingMessage,
   response: ServerResponse,
   service: StorageService,
