@@ -10,6 +10,7 @@ export interface Events {
   policyDue(fields: { policyId: string; slot: string; reasons: string }): void;
   backupRequested(fields: { sessionId: string; vmId: string }): void;
   repositoryRunRequested(fields: { sessionId: string; repositoryId: string }): void;
+  regionRequested(fields: { sessionId: string; location: string }): void;
   restoreRequested(fields: { sessionId: string; restorePointId: string }): void;
   sessionClosed(fields: { sessionId: string; state: string; reason: string | undefined }): void;
   activityFailed(fields: { activity: string; code: string; message: string; retry: string }): void;
@@ -26,6 +27,13 @@ export interface Events {
   sessionSwept(fields: { sessionId: string; reason: string }): void;
   restoreSwept(fields: { sessionId: string }): void;
   straySwept(fields: { resourceId: string }): void;
+  doctorRequested(fields: { sessionId: string; location: string }): void;
+  networkChecked(fields: {
+    location: string;
+    ok: boolean;
+    failedCount: number;
+    probeCount: number;
+  }): void;
   sweepFailed(fields: { resourceId: string; message: string }): void;
 }
 
@@ -59,6 +67,7 @@ export function createEvents(clock: () => Date, write: (line: string) => void): 
     policyDue: emit("policyDue"),
     backupRequested: emit("backupRequested"),
     repositoryRunRequested: emit("repositoryRunRequested"),
+    regionRequested: emit("regionRequested"),
     restoreRequested: emit("restoreRequested"),
     sessionClosed: emit("sessionClosed"),
     activityFailed: emit("activityFailed"),
@@ -75,6 +84,8 @@ export function createEvents(clock: () => Date, write: (line: string) => void): 
     sessionSwept: emit("sessionSwept"),
     restoreSwept: emit("restoreSwept"),
     straySwept: emit("straySwept"),
+    doctorRequested: emit("doctorRequested"),
+    networkChecked: emit("networkChecked"),
     sweepFailed: emit("sweepFailed"),
   };
 }

@@ -3,10 +3,12 @@ import { archivePoint, archiveRun } from "./archive-points.ts";
 import { awaitJob } from "./await-job.ts";
 import { backupVm } from "./backup-vm.ts";
 import { checkRepository } from "./check-repository.ts";
+import { doctorRun } from "./doctor.ts";
 import { importRepository } from "./import-repository.ts";
 import { maintainRepository } from "./maintain-repository.ts";
 import { ORCHESTRATORS, type OrchestratorName } from "./names.ts";
 import { policyLane, policyRun } from "./policy-run.ts";
+import { prepareRegion } from "./prepare-region.ts";
 import { restoreVm } from "./restore-vm.ts";
 import { retrieveArchive } from "./retrieve-archive.ts";
 import { runWorkerJob } from "./run-worker-job.ts";
@@ -26,5 +28,7 @@ export const ORCHESTRATOR_HANDLERS: Readonly<Record<OrchestratorName, Orchestrat
   [ORCHESTRATORS.archivePoint]: archivePoint,
   [ORCHESTRATORS.archiveRun]: archiveRun,
   [ORCHESTRATORS.retrieveArchive]: retrieveArchive,
+  [ORCHESTRATORS.prepareRegion]: prepareRegion,
+  [ORCHESTRATORS.doctorRun]: doctorRun,
   [ORCHESTRATORS.sweep]: sweep,
 };

@@ -12,11 +12,17 @@ export const ORCHESTRATORS = {
   archivePoint: "archive-point",
   archiveRun: "archive-run",
   retrieveArchive: "retrieve-archive",
+  prepareRegion: "prepare-region",
+  doctorRun: "doctor-run",
   sweep: "sweep",
 } as const;
 export type OrchestratorName = (typeof ORCHESTRATORS)[keyof typeof ORCHESTRATORS];
 
-export const ENTITIES = { workerPool: "worker-pool", workList: "work-list" } as const;
+export const ENTITIES = {
+  workerPool: "worker-pool",
+  workList: "work-list",
+  diskAccessSlots: "disk-access-slots",
+} as const;
 
 /** Raised when a job's result is in the tables; its payload says nothing that must be believed. */
 export const JOB_FINISHED_EVENT = "job-finished";

@@ -18,6 +18,7 @@ beforeEach(async () => {
   world.azure.vms.set(VM.resourceId, VM);
   await addRepository(world);
   world.work = () => undefined;
+  world.knowsNetwork = true;
   let isStopped = false;
   world.sabotage = async (name) => {
     if (name === "read-job-state") isStopped = true;

@@ -13,6 +13,7 @@ let world: World;
 
 beforeEach(async () => {
   world = createWorld();
+  world.knowsNetwork = true;
   world.azure.vms.set(VM.resourceId, VM);
   await addRepository(world);
   const restorePointId = await insertPoint(world, 0);

@@ -174,6 +174,7 @@ describe("children of a terminated orchestration", () => {
   it("end by themselves: no other dispatch, no worker kept, no SAS", async () => {
     const world = await prepare();
     world.work = () => undefined;
+    world.knowsNetwork = true;
     world.sabotage = async (name) => {
       if (name === "read-job-state")
         await endSession(world.context, FIRST, { state: "failed", reason: "terminated" });

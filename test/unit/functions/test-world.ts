@@ -56,6 +56,8 @@ export interface World {
   work: (job: OrdinaryJob) => WorkerEventBody | undefined;
   /** What a worker sees of its network; by default all is well. Nothing: it does not report. */
   look: (job: DoctorJob) => readonly ProbeResult[] | undefined;
+  /** No worker looks at its network before a job: for tests that follow each message. */
+  knowsNetwork: boolean;
   /** Comes before each activity; fails it with this outcome when it answers one. */
   sabotage: (name: string, call: number) => object | undefined | Promise<object | undefined>;
   send(workerId: string, body: WorkerEventBody): Promise<void>;
@@ -75,6 +77,7 @@ export function createWorld(settings: Record<string, string> = {}): World {
   const driver = createDriver(async (name, input) => {
     const failure = await world.sabotage(name, calls++);
     if (failure !== undefined) return failure;
+    if (world.knowsNetwork && name === "plan-doctor") return { ok: true, value: { needed: false } };
     return ACTIVITIES[name as keyof typeof ACTIVITIES].run(context, input);
   }, START);
   const clock = (): Date => new Date(driver.now);
@@ -126,6 +129,7 @@ export function createWorld(settings: Record<string, string> = {}): World {
       attempt: job.attempt,
       result: resultOf(job),
     }),
+    knowsNetwork: false,
     sabotage: () => undefined,
     async send(workerId, body) {
       const sentAt = clock().toISOString();
@@ -202,7 +206,12 @@ function resultOf(job: OrdinaryJob): JobResult {
   return { kind: "backup", pointId: job.pointId, disks };
 }
 
-export function healthyProbe({ name, kind, url, targetId }: DoctorJob["probes"][number]): ProbeResult {
+export function healthyProbe({
+  name,
+  kind,
+  url,
+  targetId,
+}: DoctorJob["probes"][number]): ProbeResult {
   return {
     name,
     kind,

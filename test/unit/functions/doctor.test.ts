@@ -1,0 +1,239 @@
+import { beforeEach, describe, expect, it } from "vitest";
+import type { ProbeCode, ProbeKind, ProbeResult } from "#core/model/doctor.ts";
+import type { DoctorJob } from "#core/protocol/job.ts";
+import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
+import { callEndpoint, type Started } from "./api-caller.ts";
+import { ZONE_GROUP_ID } from "./fake-region.ts";
+import { createTestVm } from "./test-vm.ts";
+import { addRepository, createWorld, healthyProbe, type World } from "./test-world.ts";
+
+const zone = (service: string) =>
+  `${ZONE_GROUP_ID}/providers/Microsoft.Network/privateDnsZones/privatelink.${service}.core.windows.net`;
+
+let world: World;
+let runs = 0;
+
+beforeEach(async () => {
+  world = createWorld();
+  const vm = createTestVm();
+  world.azure.vms.set(vm.resourceId, vm);
+  await addRepository(world);
+});
+
+async function backUp() {
+  const vm = createTestVm();
+  const sessionId = `backup-${vm.vmId}-${++runs}-manual`;
+  await world.driver.run(ORCHESTRATORS.backupVm, sessionId, {
+    sessionId,
+    vmId: vm.vmId,
+    vmResourceId: vm.resourceId,
+    vmName: vm.name,
+    repositoryId: "r-1",
+    trigger: "manual",
+    forceFull: false,
+    settings: world.context.config.run,
+  });
+  return world.context.records.sessions.get(sessionId);
+}
+
+/** What a worker sees when probes of these kinds fail so. */
+function seeing(code: ProbeCode, ...kinds: ProbeKind[]) {
+  return (job: DoctorJob): ProbeResult[] =>
+    job.probes.map((probe) => {
+      const well = healthyProbe(probe);
+      return kinds.includes(probe.kind) ? { ...well, ok: false, code, message: code } : well;
+    });
+}
+
+/** An endpoint of the region by a part of its name. */
+function endpointLike(part: string): string {
+  const found = [...world.azure.region.endpoints.keys()].find((id) => id.includes(part));
+  if (found === undefined) throw new Error(`no endpoint like ${part}`);
+  return found;
+}
+
+describe("the doctor before a job", () => {
+  it("looks at every way once, and again only when something has changed", async () => {
+    expect(await backUp()).toMatchObject({ state: "succeeded" });
+    expect(world.doctorJobs).toHaveLength(1);
+    const kinds = world.doctorJobs[0]?.probes.map(({ kind }) => kind);
+    expect(kinds).toEqual(["staging-blob", "job-queue", "event-queue", "repository", "disk"]);
+    expect(await backUp()).toMatchObject({ state: "succeeded" });
+    expect(world.doctorJobs).toHaveLength(1);
+
+    const endpoint = world.azure.region.endpoints.get(endpointLike("repo"));
+    if (endpoint === undefined) throw new Error("no endpoint");
+    endpoint.interfaceId = "10.212.1.77";
+    world.azure.region.records.set(`${zone("blob")}/A/repo`, ["10.212.1.77"]);
+    expect(await backUp()).toMatchObject({ state: "succeeded" });
+    expect(world.doctorJobs).toHaveLength(2);
+    expect(world.azure.liveSas.size).toBe(0);
+  });
+
+  it("fails the session with what is missing, and all is well once it is back", async () => {
+    const record = `${zone("blob")}/A/repo`;
+    let kept: readonly string[] | undefined;
+    world.look = (job) => {
+      kept ??= world.azure.region.records.get(record);
+      world.azure.region.records.delete(record);
+      return seeing("NoSuchName", "repository")(job);
+    };
+    const { state, error } = await backUp();
+    expect([state, error?.code]).toEqual(["failed", "NetworkBroken"]);
+    expect(error?.message).toMatch(/DNS record repo is missing in the zone privatelink\.blob/);
+    expect(error?.message).toContain(record);
+    // It looked again before it gave up, and the job itself was never sent.
+    expect([world.doctorJobs.length, world.jobs.length]).toEqual([3, 0]);
+    expect(world.azure.liveSas.size).toBe(0);
+
+    world.azure.region.records.set(record, kept ?? []);
+    world.look = (job) => job.probes.map(healthyProbe);
+    expect(await backUp()).toMatchObject({ state: "succeeded" });
+  });
+
+  it("goes on when a second look shows that it was only slow to appear", async () => {
+    world.look = (job) =>
+      world.doctorJobs.length === 1
+        ? seeing("PermissionMissing", "repository")(job)
+        : job.probes.map(healthyProbe);
+    expect(await backUp()).toMatchObject({ state: "succeeded" });
+    expect(world.doctorJobs).toHaveLength(2);
+  });
+
+  it("takes another worker when one does not report what it saw", async () => {
+    world.look = (job) =>
+      world.doctorJobs.length === 1 ? undefined : job.probes.map(healthyProbe);
+    expect(await backUp()).toMatchObject({ state: "succeeded" });
+    const [first, second] = world.doctorJobs.map(({ workerId }) => workerId);
+    expect(first).not.toBe(second);
+  });
+});
+
+describe("the doctor after a failure", () => {
+  it("looks when a job failed as if the network were broken, and names the disk's endpoint", async () => {
+    let broken = "";
+    world.work = ({ jobId, attempt }) => {
+      broken = endpointLike("-01-endpoint");
+      world.azure.region.endpoints.delete(broken);
+      const error = { code: "DiskUnreachable", message: "no disk", retry: "backoff" } as const;
+      return { kind: "job-failed", jobId, attempt, error };
+    };
+    world.look = (job) =>
+      world.jobs.length === 0 ? job.probes.map(healthyProbe) : seeing("NoSuchName", "disk")(job);
+    const { error } = await backUp();
+    expect(error?.code).toBe("NetworkBroken");
+    expect(error?.message).toContain(`Create the private endpoint ${broken} again`);
+    expect(error?.message).toMatch(/It showed as: no disk/);
+    expect(world.jobs).toHaveLength(1);
+    expect(world.azure.liveSas.size).toBe(0);
+  });
+
+  it("leaves the failure as it is when the network is well", async () => {
+    world.work = ({ jobId, attempt }) => ({
+      kind: "job-failed",
+      jobId,
+      attempt,
+      error: { code: "SasRefused", message: "it was refused", retry: "never" },
+    });
+    const { error } = await backUp();
+    expect(error).toEqual({ code: "SasRefused", message: "it was refused" });
+    expect(world.doctorJobs).toHaveLength(2);
+  });
+
+  it("does not look after failures of another kind", async () => {
+    world.work = ({ jobId, attempt }) => ({
+      kind: "job-failed",
+      jobId,
+      attempt,
+      error: { code: "WrongRepositoryPassword", message: "wrong", retry: "never" },
+    });
+    expect((await backUp()).error?.code).toBe("WrongRepositoryPassword");
+    expect(world.doctorJobs).toHaveLength(1);
+  });
+});
+
+describe("where no worker can look", () => {
+  it("names the event queue's endpoint when the agent does not enrol", async () => {
+    const broken = endpointLike("control-queue");
+    world.azure.onRunCommand = async () => void world.azure.region.endpoints.delete(broken);
+    const { error } = await backUp();
+    expect(error?.code).toBe("NetworkBroken");
+    expect(error?.message).toContain("private endpoint");
+    expect(error?.message).toContain("queue of the control plane's storage account control");
+    expect(error?.message).toMatch(/It showed as: Waited \d+ s in vain for enrolment/);
+    expect(world.azure.ofType("worker")).toEqual([]);
+  });
+
+  it("names what the download of the bundle could not reach", async () => {
+    let broken = "";
+    world.sabotage = (name) => {
+      if (name !== "read-install") return undefined;
+      if (broken === "") broken = endpointLike("staging-blob");
+      world.azure.region.endpoints.delete(broken);
+      const message = "The agent could not be installed (exit code 1): curl: (6) Could not resolve";
+      return { ok: false, error: { code: "InstallFailed", message, retry: "backoff" } };
+    };
+    const { error } = await backUp();
+    expect(error?.code).toBe("NetworkBroken");
+    expect(error?.message).toContain(broken);
+    expect(error?.message).toMatch(/curl: \(6\)/);
+  });
+
+  it("names the peering when the control plane cannot reach the staging account", async () => {
+    world.sabotage = async (name) => {
+      if (name !== "install-agent") return undefined;
+      for (const network of world.azure.region.networks.values())
+        for (const { peeringId } of network.peerings)
+          if (peeringId.includes("/hub/")) await world.azure.region.startDeletePeering(peeringId);
+      const message = "Azure refused to create queue jobs-w: ETIMEDOUT.";
+      return { ok: false, error: { code: "ETIMEDOUT", message, retry: "never" } };
+    };
+    const { error } = await backUp();
+    expect(error?.message).toMatch(/peering \S+ from hub to holdfast-westeurope is missing/);
+    expect(error?.message).toContain("It showed as: Azure refused to create queue");
+  });
+
+  it("says only what happened when nothing is seen to be broken", async () => {
+    const message = "The agent stopped.";
+    world.sabotage = (name) =>
+      name === "read-install"
+        ? { ok: false, error: { code: "InstallFailed", message, retry: "never" } }
+        : undefined;
+    expect((await backUp()).error).toEqual({ code: "InstallFailed", message });
+  });
+});
+
+describe("the doctor on demand", () => {
+  const started: Started[] = [];
+  const call = (name: string, region: string) =>
+    callEndpoint(world, started, name, { params: { region } });
+
+  it("looks without repairing, and keeps its report with the region", async () => {
+    await backUp();
+    expect((await call("read-doctor", "westeurope")).status).toBe(200);
+    const broken = endpointLike("staging-queue");
+    world.azure.region.endpoints.delete(broken);
+    world.look = seeing("ConnectTimedOut", "job-queue");
+    const answer = await call("start-doctor", "westeurope");
+    expect(answer.status).toBe(202);
+    const { name, instanceId: sessionId, input } = started[0]!;
+    expect([name, answer.body.sessionId]).toEqual([ORCHESTRATORS.doctorRun, sessionId]);
+    await world.driver.run(ORCHESTRATORS.doctorRun, sessionId, input);
+    const session = await world.context.records.sessions.get(sessionId);
+    expect(session).toMatchObject({ state: "failed", error: { code: "NetworkBroken" } });
+    expect(session.error?.message).toContain(broken);
+    expect(world.azure.region.endpoints.has(broken)).toBe(false);
+    const report = await call("read-doctor", "westeurope");
+    expect(report.body).toMatchObject({
+      ok: false,
+      findings: [{ resourceId: broken, probes: [expect.stringContaining("job queue")] }],
+    });
+    expect(report.body).not.toHaveProperty("greenWays");
+  });
+
+  it("is refused for a region that has none, and when there is no repository", async () => {
+    expect((await call("start-doctor", "nowhere")).status).toBe(404);
+    expect((await call("read-doctor", "nowhere")).status).toBe(404);
+    expect((await call("read-doctor", "No Where")).status).toBe(400);
+  });
+});
