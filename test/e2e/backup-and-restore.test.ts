@@ -18,6 +18,7 @@ import {
   waitForSuccess,
   type TestStack,
 } from "./test-stack.ts";
+import { plantSecrets } from "./planted-secrets.ts";
 import { findSecrets } from "./secret-search.ts";
 import { createBodyRecorder } from "../conformance/body-recorder.ts";
 
@@ -182,8 +183,14 @@ test("every body that went through Resource Manager is what its type allows", ()
   expect(bodies.findings).toEqual([]);
 });
 
-test("no secret is in a queue, a table, a history or a log", { timeout: 60_000 }, async () => {
+test("no secret is in a queue, a table, a history or a log", { timeout: 120_000 }, async () => {
   expect(await findSecrets(running)).toEqual([]);
+  // The search finds what is there: or it would pass on anything.
+  const planted = await plantSecrets(running);
+  const found = await findSecrets(running);
+  for (const pattern of planted) expect(found).toContainEqual(expect.stringMatching(pattern));
+  const others = found.filter((text) => !planted.some((pattern) => pattern.test(text)));
+  expect(others).toEqual([]);
 });
 
 /** Highest resident memory of any agent process until stopped, from the kernel's own count. */
