@@ -15,7 +15,12 @@ import { exactSizeOf, imageSizeTag, readImageSize, withDiskSizedFile } from "./d
 const computeApiVersion = "2026-04-01";
 const diskApiVersion = "2026-03-02";
 const networkApiVersion = "2024-05-01";
-const sampleVmSize = "Standard_B2s";
+/** By the most data disks that they take. */
+const sampleVmSizes = [
+  [4, "Standard_B2s"],
+  [8, "Standard_D2s_v6"],
+  [16, "Standard_D8s_v5"],
+] as const;
 const sectorSizeBytes = 512;
 const copySizeBytes = 4 * 1024 * 1024;
 
@@ -85,7 +90,7 @@ export class Estate {
         location: wanted.region,
         tags: wanted.tags,
         properties: {
-          hardwareProfile: { vmSize: sampleVmSize },
+          hardwareProfile: { vmSize: sampleVmSizeFor(wanted.dataDisks.length) },
           storageProfile: {
             osDisk: {
               ...attached,
@@ -269,6 +274,13 @@ export class Estate {
   #id(typeAndName: string): string {
     return `${this.#options.deployment.workloadResourceGroupId}/providers/${typeAndName}`;
   }
+}
+
+function sampleVmSizeFor(dataDiskCount: number): string {
+  const found = sampleVmSizes.find(([most]) => dataDiskCount <= most);
+  if (found === undefined)
+    throw new Error(`A sample VM takes 16 data disks, not ${dataDiskCount}.`);
+  return found[1];
 }
 
 function diskIdsOf(vm: Vm): string[] {
