@@ -7,6 +7,7 @@ import { ACTIVITIES } from "./activities/all-activities.ts";
 import { EVENT_QUEUE } from "./activities/workers.ts";
 import { loadConfig } from "./config.ts";
 import { createContext } from "./context.ts";
+import { diskAccessSlots } from "./entities/disk-access-slots.ts";
 import { workerPool } from "./entities/worker-pool.ts";
 import { workList } from "./entities/work-list.ts";
 import { createAuthenticate, createIssuerKeys } from "./http/authentication.ts";
@@ -36,6 +37,7 @@ for (const [name, handler] of Object.entries(ORCHESTRATOR_HANDLERS)) {
 }
 df.app.entity(ENTITIES.workerPool, workerPool);
 df.app.entity(ENTITIES.workList, workList);
+df.app.entity(ENTITIES.diskAccessSlots, diskAccessSlots);
 
 for (const endpoint of ENDPOINTS) {
   df.app.client.http(endpoint.name, {

@@ -7,11 +7,13 @@ import type { OrchestrationContext } from "durable-functions";
 import { failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import type { SessionState } from "#core/model/session.ts";
+import { ensureDiskAccesses, leaveDiskPool } from "./disk-slots.ts";
 import { ORCHESTRATORS } from "./names.ts";
 import type { RunWorkerJobInput, WorkerJobValue } from "./run-worker-job.ts";
 import { attempt, callChild, createRun, log, must, step, undoAll, until } from "./steps.ts";
 import type { Run, Steps, Undo } from "./steps.ts";
-import { ensureRegion, revokeGrants } from "./workers.ts";
+import { ensureRegion } from "./regions.ts";
+import { revokeGrants } from "./workers.ts";
 
 export interface BackupVmInput {
   readonly sessionId: string;
@@ -81,6 +83,14 @@ function* runBackup(
   const captured = yield* step(run, "capture-vm", { jobId, vmId, vmResourceId, repositoryId });
   const { location, diskCount } = captured;
 
+  yield* ensureRegion(run, { location, repositoryId });
+  const { accesses, ...diskPool } = yield* ensureDiskAccesses(run, jobId, (pool) =>
+    undos.push({
+      what: "give back disk accesses",
+      run: () => leaveDiskPool(run, pool, jobId),
+    }),
+  );
+
   undos.push({
     what: "delete the new snapshots",
     run: () => step(run, "delete-session-snapshots", { jobId }),
@@ -90,10 +100,9 @@ function* runBackup(
     "info",
     `taking snapshots of the disks of ${input.vmName} together (${diskCount})`,
   );
-  yield* step(run, "start-snapshots", { jobId });
+  yield* step(run, "start-snapshots", { jobId, accesses: [...accesses] });
   yield* until(run, "read-snapshots", { jobId }, SNAPSHOT_SECONDS_MAX);
 
-  yield* ensureRegion(run, location);
   const plan = yield* step(run, "plan-backup", { jobId, forceFull: input.forceFull });
   yield* log(
     run,
@@ -102,7 +111,7 @@ function* runBackup(
   );
 
   undos.push({ what: "revoke access", run: () => revokeGrants(run, jobId) });
-  const child: RunWorkerJobInput = { jobId, sessionId, location, settings };
+  const child: RunWorkerJobInput = { jobId, sessionId, location, settings, diskPool };
   const instanceId = `job-${jobId}`;
   must(yield* callChild<WorkerJobValue>(run, ORCHESTRATORS.runWorkerJob, child, instanceId));
 
@@ -111,6 +120,7 @@ function* runBackup(
     jobId,
     ...(policyId === undefined ? {} : { policyId }),
   });
+  yield* leaveDiskPool(run, diskPool, jobId);
   // From here the new snapshots are the bases of the next backup: nothing is undone any more.
   undos.length = 0;
   yield* log(run, "info", `restore point ${indexed.pointId} is complete`);

@@ -58,7 +58,8 @@ describe("sweep", () => {
     const { compute } = world.azure;
     const [vm] = world.azure.vms.values();
     const tags = { [CONTROL_PLANE_TAG]: world.context.config.controlPlaneId, "holdfast-set": "x" };
-    const foreign = { sourceDiskId: vm!.osDisk.resourceId, location: "westeurope", tags };
+    const sourceDiskId = vm!.osDisk.resourceId;
+    const foreign = { sourceDiskId, location: "westeurope", tags, diskAccessId: "/theirs" };
     await compute.startSnapshot({ ...foreign, snapshotId: "/subscriptions/s/foreign" });
     await sweep(world);
     expect(world.azure.ofType("snapshot")).toHaveLength(3);
