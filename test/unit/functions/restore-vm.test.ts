@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { SESSION_TAG } from "#core/backup/snapshot-tags.ts";
+import type { DiskSettings } from "#core/ports/compute.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { SUBSCRIPTION, createTestVm } from "./test-vm.ts";
 import { addRepository, collect, createWorld, type World } from "./test-world.ts";
@@ -89,6 +90,49 @@ describe("restore of a VM", () => {
     expect(Object.keys(osDisk.tags)).not.toEqual([]);
     expect(tagsOf("-os")).toEqual({ ...osDisk.tags, [SESSION_TAG]: SESSION });
     expect(tagsOf("-data-0")).toEqual({ ...dataDisks[0]?.tags, [SESSION_TAG]: SESSION });
+  });
+
+  it("writes the disks through disk accesses, then gives them the settings of their sources", async () => {
+    const source = createTestVm();
+    const uploads: DiskSettings[] = [];
+    const vm = {
+      ...source,
+      osDisk: {
+        ...source.osDisk,
+        networkAccessPolicy: "AllowAll" as const,
+        publicNetworkAccess: "Enabled" as const,
+        diskEncryptionSetId: "/subscriptions/s/set",
+      },
+    };
+    await world.context.records.points.update(POINT, (point) => ({ ...point, vm }));
+    const succeed = world.work;
+    world.work = (job) => {
+      if (job.kind === "restore")
+        uploads.push(...world.azure.ofType("disk").map(({ settings }) => settings));
+      return succeed(job);
+    };
+    expect(await restore(world)).toMatchObject({ ok: true, value: { state: "succeeded" } });
+    // Azure takes no upload to a disk with a disk access and a disk encryption set.
+    for (const { networkAccess, diskEncryptionSetId } of uploads) {
+      expect(networkAccess).toMatchObject({ policy: "AllowPrivate", publicAccess: false });
+      expect(diskEncryptionSetId).toBeUndefined();
+    }
+    expect(uploads).toHaveLength(2);
+    const [os, data] = ["-os", "-data-0"].map(
+      (suffix) => world.azure.ofType("disk").find(({ id }) => id.endsWith(suffix))?.settings,
+    );
+    expect(os).toEqual({
+      networkAccess: { policy: "AllowAll", publicAccess: true },
+      diskEncryptionSetId: "/subscriptions/s/set",
+    });
+    expect(data?.networkAccess).toEqual({ policy: "DenyAll", publicAccess: false });
+    const log = (await collect(world.context.records.sessionLog(SESSION).list())).map(
+      ({ value }) => value,
+    );
+    expect(log.filter(({ level }) => level === "warning").map(({ message }) => message)).toEqual([
+      expect.stringContaining("does not tell the network access of disk web-0"),
+    ]);
+    expect(world.driver.diskSlots.get(`westeurope~${SUBSCRIPTION}`)?.holders).toEqual([]);
   });
 
   it("overwrites nothing: an existing disk is a conflict and stays", async () => {
