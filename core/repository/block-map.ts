@@ -10,7 +10,8 @@ import { ENCODINGS, FRAME_PURPOSES, unsealFrame } from "./format/frame.ts";
 import { LEAF_BLOCKS, TAG_BYTES, damaged, objectNames, requireIntact } from "./format/layout.ts";
 import { frameKeyOf } from "./format/keys.ts";
 import { decodeLeaf, type BlockEntry, type Leaf } from "./format/leaf.ts";
-import { decodeRoot, type LeafReference, type Root } from "./format/root.ts";
+import { LeafTable, type LeafReference } from "./format/leaf-table.ts";
+import { decodeRoot, type Root } from "./format/root.ts";
 import type { DataKey } from "./writer/pack-writer.ts";
 
 export function leafCountOf(shape: { readonly sizeBytes: number; readonly blockBytes: number }) {
@@ -38,7 +39,7 @@ export class BlockMap {
     const leafCount = leafCountOf(manifest);
     const reference = manifest.root;
     if (reference === null) {
-      const leaves = Array.from<undefined>({ length: leafCount });
+      const leaves = LeafTable.zero(leafCount);
       return new BlockMap(source, point, { leaves, packs: new Map(), indexes: new Map() });
     }
     const key = dataKeyAt(point, reference.keyNumber);
@@ -61,7 +62,7 @@ export class BlockMap {
 
   /** undefined: every block of the leaf is zero. */
   async readLeaf(leafNumber: number, signal: AbortSignal): Promise<Leaf | undefined> {
-    const reference = this.root.leaves[leafNumber];
+    const reference = this.root.leaves.get(leafNumber);
     if (reference === undefined) return undefined;
     const use = this.root.indexes.get(reference.indexId);
     requireIntact(use !== undefined, "a leaf lies in an index that the root does not list");

@@ -10,7 +10,8 @@ import type { DiskPoint } from "../disk-points.ts";
 import { wrapDataKey } from "../format/keys.ts";
 import { LEAF_BLOCKS, damaged, objectNames, requireIntact } from "../format/layout.ts";
 import { emptyLeaf } from "../format/leaf.ts";
-import type { LeafReference, PackUse } from "../format/root.ts";
+import { LeafTable } from "../format/leaf-table.ts";
+import type { PackUse } from "../format/root.ts";
 import { createOptionsOf, type Immutability } from "../immutability.ts";
 import type { Repository } from "../repository.ts";
 import { IndexWriter, type RootReference } from "../writer/index-writer.ts";
@@ -88,13 +89,10 @@ async function copyMap(copy: DiskCopy, map: BlockMap, packs: PackStore): Promise
     immutability: copy.immutability,
     signal,
   });
-  const leaves: (LeafReference | undefined)[] = [];
-  for (let leafNumber = 0; leafNumber < map.root.leaves.length; leafNumber++) {
+  const leaves = LeafTable.zero(map.root.leaves.length);
+  for (const leafNumber of map.root.leaves.stored()) {
     const leaf = await map.readLeaf(leafNumber, signal);
-    if (leaf === undefined) {
-      leaves.push(undefined);
-      continue;
-    }
+    if (leaf === undefined) continue;
     const placed = emptyLeaf();
     leaf.forEach((entry, position) => {
       if (entry === undefined) return;
@@ -103,7 +101,7 @@ async function copyMap(copy: DiskCopy, map: BlockMap, packs: PackStore): Promise
       const block = leafNumber * LEAF_BLOCKS + position;
       placed[position] = planner.place(use.keyNumber, { ...entry, block });
     });
-    leaves.push(await index.addLeaf(leafNumber, placed));
+    leaves.set(leafNumber, await index.addLeaf(leafNumber, placed));
     for (const pack of planner.takeFull()) await packs.ensure(pack);
   }
   for (const pack of planner.finish()) await packs.ensure(pack);

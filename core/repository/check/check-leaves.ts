@@ -9,7 +9,7 @@ import { mapBounded } from "../../lib/bounded-pool.ts";
 import type { BlockMap } from "../block-map.ts";
 import { HEADER_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { Leaf } from "../format/leaf.ts";
-import type { LeafReference } from "../format/root.ts";
+import type { LeafReference } from "../format/leaf-table.ts";
 import { TRAILER_BYTES } from "../format/sealed-object.ts";
 import { blockCountOf } from "../writer/plan-runs.ts";
 import { orDefect, type ContentCheck } from "./check-context.ts";
@@ -24,9 +24,9 @@ export async function checkLeaves(check: ContentCheck, map: BlockMap): Promise<v
   const { level, progress, signal } = check;
   const verifier = blockVerifier(check, map, level.codec, signal);
   const work = { check, map, verifier };
-  const leafNumbers = map.root.leaves.keys();
+  const leafNumbers = map.root.leaves.stored();
   await mapBounded(leafNumbers, LEAVES_UNDER_WAY, async (leafNumber) => {
-    const reference = map.root.leaves[leafNumber];
+    const reference = map.root.leaves.get(leafNumber);
     if (reference !== undefined) await checkLeaf(work, leafNumber, reference);
   });
   progress.readBytes += verifier.readBytes;

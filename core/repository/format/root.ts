@@ -2,15 +2,8 @@
  * The *root* of a block map: where each leaf lies, and a table of all packs and indexes that this
  * restore point needs. Retention decides from roots alone which objects are still in use.
  */
-import { ID_BYTES, MAX_LEAF_BYTES, requireIntact } from "./layout.ts";
-
-/** Where one sealed leaf lies in an index. */
-export interface LeafReference {
-  readonly indexId: string;
-  readonly frameNumber: number;
-  readonly offsetBytes: number;
-  readonly storedBytes: number;
-}
+import { ID_BYTES, requireIntact } from "./layout.ts";
+import { LEAF_LINE_BYTES, LeafTable } from "./leaf-table.ts";
 
 export interface PackUse {
   /** Position of the pack's data key in the manifest's list. */
@@ -30,8 +23,7 @@ export interface IndexUse {
 }
 
 export interface Root {
-  /** By leaf number; undefined = all 1,024 blocks are zero. */
-  readonly leaves: readonly (LeafReference | undefined)[];
+  readonly leaves: LeafTable;
   readonly packs: ReadonlyMap<string, PackUse>;
   readonly indexes: ReadonlyMap<string, IndexUse>;
 }
@@ -39,8 +31,6 @@ export interface Root {
 const ROOT_HEADER_BYTES = 16;
 const INDEX_LINE_BYTES = ID_BYTES + 4 + 6 + 4;
 const PACK_LINE_BYTES = ID_BYTES + 4 + 6 + 6 + 4;
-const LEAF_LINE_BYTES = 4 + 4 + 6 + 4;
-const ALL_ZERO = 0xffff_ffff;
 
 /** `leafCount u32 | indexCount u32 | packCount u32 | 0 u32 | indexes | packs | leaves`. */
 export function encodeRoot(root: Root): Buffer {
@@ -55,9 +45,7 @@ export function encodeRoot(root: Root): Buffer {
   bytes.writeUInt32LE(indexes.size, 4);
   bytes.writeUInt32LE(packs.size, 8);
   let at = ROOT_HEADER_BYTES;
-  const indexNumbers = new Map<string, number>();
   for (const [id, use] of indexes) {
-    indexNumbers.set(id, indexNumbers.size);
     bytes.write(id, at, "hex");
     bytes.writeUInt32LE(use.keyNumber, at + 16);
     bytes.writeUIntLE(use.objectBytes, at + 20, 6);
@@ -72,19 +60,14 @@ export function encodeRoot(root: Root): Buffer {
     bytes.writeUInt32LE(use.immutableUntilDay, at + 32);
     at += PACK_LINE_BYTES;
   }
-  for (const leaf of leaves) {
-    bytes.writeUInt32LE(leaf === undefined ? ALL_ZERO : (indexNumbers.get(leaf.indexId) ?? 0), at);
-    if (leaf !== undefined) {
-      bytes.writeUInt32LE(leaf.frameNumber, at + 4);
-      bytes.writeUIntLE(leaf.offsetBytes, at + 8, 6);
-      bytes.writeUInt32LE(leaf.storedBytes, at + 14);
-    }
-    at += LEAF_LINE_BYTES;
-  }
+  leaves.encodeInto(bytes, at, indexes.keys());
   return bytes;
 }
 
-/** @param leafCount as the disk's size asks for; anything else is damage */
+/**
+ * Keeps `bytes`: the table of leaves is read where it lies.
+ * @param leafCount as the disk's size asks for; anything else is damage
+ */
 export function decodeRoot(bytes: Buffer, leafCount: number, keyCount: number): Root {
   requireIntact(bytes.length >= ROOT_HEADER_BYTES, "a root is too short");
   const indexCount = bytes.readUInt32LE(4);
@@ -119,33 +102,10 @@ export function decodeRoot(bytes: Buffer, leafCount: number, keyCount: number): 
       immutableUntilDay: bytes.readUInt32LE(at + 32),
     });
   }
-  const leaves: (LeafReference | undefined)[] = [];
-  for (let line = 0; line < leafCount; line++, at += LEAF_LINE_BYTES) {
-    leaves.push(decodeLeafLine(bytes, at, indexIds));
-  }
-  return { leaves, packs, indexes };
+  return { leaves: LeafTable.decode(bytes.subarray(at), indexIds), packs, indexes };
 }
 
 function requireKey(keyNumber: number, keyCount: number): number {
   requireIntact(keyNumber < keyCount, "a root names a data key that its manifest does not list");
   return keyNumber;
-}
-
-function decodeLeafLine(
-  bytes: Buffer,
-  at: number,
-  indexIds: readonly string[],
-): LeafReference | undefined {
-  const indexNumber = bytes.readUInt32LE(at);
-  if (indexNumber === ALL_ZERO) return undefined;
-  const indexId = indexIds[indexNumber];
-  requireIntact(indexId !== undefined, "a root names an index that it does not list");
-  const storedBytes = bytes.readUInt32LE(at + 14);
-  requireIntact(storedBytes <= MAX_LEAF_BYTES, "a root names a leaf that is too large");
-  return {
-    indexId,
-    frameNumber: bytes.readUInt32LE(at + 4),
-    offsetBytes: bytes.readUIntLE(at + 8, 6),
-    storedBytes,
-  };
 }

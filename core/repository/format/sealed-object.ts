@@ -79,28 +79,34 @@ export function decodeHeader(
   };
 }
 
+export function encodeFooterEntry(entry: FooterEntry): Buffer {
+  const line = Buffer.alloc(FOOTER_ENTRY_BYTES);
+  line.writeUIntLE(entry.number, 0, 6);
+  line.writeUInt8(entry.purpose, 6);
+  line.writeUInt8(entry.encoding, 7);
+  line.writeUInt32LE(entry.frameNumber, 8);
+  line.writeUInt32LE(entry.storedBytes, 12);
+  line.writeUInt32LE(entry.rawBytes, 16);
+  line.set(entry.hash.subarray(0, HASH_BYTES), 24);
+  return line;
+}
+
 /** Sealed footer and trailer: what follows the last frame. */
 export function encodeFooter(
   key: Uint8Array,
   objectId: Uint8Array,
   entries: readonly FooterEntry[],
 ): Buffer {
-  const plain = Buffer.alloc(entries.length * FOOTER_ENTRY_BYTES);
-  entries.forEach((entry, position) => {
-    const at = position * FOOTER_ENTRY_BYTES;
-    plain.writeUIntLE(entry.number, at, 6);
-    plain.writeUInt8(entry.purpose, at + 6);
-    plain.writeUInt8(entry.encoding, at + 7);
-    plain.writeUInt32LE(entry.frameNumber, at + 8);
-    plain.writeUInt32LE(entry.storedBytes, at + 12);
-    plain.writeUInt32LE(entry.rawBytes, at + 16);
-    plain.set(entry.hash.subarray(0, HASH_BYTES), at + 24);
-  });
+  return sealFooter(key, objectId, Buffer.concat(entries.map(encodeFooterEntry)));
+}
+
+/** @param plain encoded entries, one after the other */
+export function sealFooter(key: Uint8Array, objectId: Uint8Array, plain: Uint8Array): Buffer {
   const sealed = sealFrame(key, footerFrame(objectId, plain.length), plain);
   const trailer = Buffer.alloc(TRAILER_BYTES);
   trailer.write(MAGICS.end, 0, "latin1");
   trailer.writeUInt32LE(sealed.length, 8);
-  trailer.writeUInt32LE(entries.length, 12);
+  trailer.writeUInt32LE(plain.length / FOOTER_ENTRY_BYTES, 12);
   trailer.set(objectId, 16);
   return Buffer.concat([sealed, trailer]);
 }

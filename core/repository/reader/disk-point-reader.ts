@@ -140,7 +140,7 @@ export class DiskPointReader {
     const fromBlock = Math.floor(fromBytes / blockBytes);
     const firstLeaf = Math.floor(fromBlock / LEAF_BLOCKS);
     for (let leafNumber = firstLeaf; leafNumber < this.#map.root.leaves.length; leafNumber++) {
-      if (this.#map.root.leaves[leafNumber] === undefined) continue;
+      if (!this.#map.root.leaves.has(leafNumber)) continue;
       const leaf = (await this.#leaf(leafNumber, signal)) ?? [];
       let start: number | undefined;
       const first = leafNumber === firstLeaf ? fromBlock % LEAF_BLOCKS : 0;

@@ -17,7 +17,7 @@ export function chooseSamples(
 ): number[] {
   const wantedCount = Math.min(sampleCount, MAX_SAMPLES);
   if (wantedCount <= 0) return [];
-  const leafNumbers = root.leaves.flatMap((leaf, number) => (leaf === undefined ? [] : [number]));
+  const leafNumbers = Uint32Array.from(root.leaves.stored());
   if (leafNumbers.length === 0) return [];
   const dice = Buffer.from(random(wantedCount * 8));
   const chosen = new Set<number>();

@@ -3,12 +3,19 @@ import type { BlobStore } from "../../ports/blob-store.ts";
 import { compress } from "../codec/zstd.ts";
 import { ENCODINGS, FRAME_PURPOSES, sealFrame, type FramePurpose } from "../format/frame.ts";
 import { frameKeyOf } from "../format/keys.ts";
-import { HASH_BYTES, HEADER_BYTES, objectNames } from "../format/layout.ts";
+import { HASH_BYTES, objectNames } from "../format/layout.ts";
 import { encodeLeaf, type Leaf } from "../format/leaf.ts";
 import type { DiskPointManifest } from "../format/manifests.ts";
-import { encodeRoot, type IndexUse, type LeafReference, type Root } from "../format/root.ts";
-import { encodeFooter, encodeHeader, type FooterEntry } from "../format/sealed-object.ts";
+import type { LeafReference } from "../format/leaf-table.ts";
+import { encodeRoot, type IndexUse, type Root } from "../format/root.ts";
+import {
+  encodeFooterEntry,
+  encodeHeader,
+  sealFooter,
+  type FooterEntry,
+} from "../format/sealed-object.ts";
 import { createOptionsOf, type Immutability } from "../immutability.ts";
+import { GrowingBuffer } from "./growing-buffer.ts";
 import { newObjectId } from "./object-id.ts";
 import type { DataKey } from "./pack-writer.ts";
 
@@ -22,9 +29,10 @@ interface OpenIndex {
   readonly id: Buffer;
   readonly idText: string;
   readonly frameKey: Buffer;
-  readonly parts: Buffer[];
-  readonly footer: FooterEntry[];
-  sizeBytes: number;
+  /** Header and frames. */
+  readonly body: GrowingBuffer;
+  readonly footer: GrowingBuffer;
+  frameCount: number;
 }
 
 export interface IndexWriterOptions {
@@ -51,7 +59,7 @@ export class IndexWriter {
   async addLeaf(leafNumber: number, leaf: Leaf): Promise<LeafReference> {
     const content = encodeLeaf(leaf);
     const place = this.#append(FRAME_PURPOSES.leaf, leafNumber, ENCODINGS.raw, content, content);
-    if (place.index.sizeBytes >= INDEX_TARGET_BYTES) await this.flush();
+    if (place.index.body.length >= INDEX_TARGET_BYTES) await this.flush();
     return { indexId: place.index.idText, ...place.reference };
   }
 
@@ -61,8 +69,8 @@ export class IndexWriter {
     if (index === undefined) return;
     this.#open = undefined;
     const { store, diskId, keyNumber, immutability, signal } = this.#options;
-    const footer = encodeFooter(index.frameKey, index.id, index.footer);
-    const body = Buffer.concat([...index.parts, footer]);
+    index.body.append(sealFooter(index.frameKey, index.id, index.footer.view()));
+    const body = index.body.view();
     const name = objectNames.index(diskId, index.idText);
     await store.create(name, body, signal, createOptionsOf(immutability));
     this.indexes.set(index.idText, {
@@ -91,21 +99,14 @@ export class IndexWriter {
     content: Uint8Array,
   ) {
     const index = this.#openIndex();
-    const frameNumber = index.footer.length;
+    const frameNumber = index.frameCount++;
     const identity = { objectId: index.id, purpose, encoding, frameNumber, rawBytes: raw.length };
     const frame = sealFrame(index.frameKey, identity, content);
-    const reference = { frameNumber, offsetBytes: index.sizeBytes, storedBytes: frame.length };
-    index.parts.push(frame);
-    index.sizeBytes += frame.length;
-    index.footer.push({
-      number,
-      purpose,
-      encoding,
-      frameNumber,
-      storedBytes: frame.length,
-      rawBytes: raw.length,
-      hash: NO_HASH,
-    });
+    const reference = { frameNumber, offsetBytes: index.body.length, storedBytes: frame.length };
+    index.body.append(frame);
+    const line = { number, purpose, encoding, frameNumber, hash: NO_HASH } as const;
+    const lengths = { storedBytes: frame.length, rawBytes: raw.length };
+    index.footer.append(encodeFooterEntry({ ...line, ...lengths }));
     return { index, reference };
   }
 
@@ -116,7 +117,9 @@ export class IndexWriter {
     const header = encodeHeader("index", id, Buffer.from(dataKey.keyId, "hex"));
     const frameKey = frameKeyOf(dataKey.key, id);
     const idText = id.toString("hex");
-    this.#open = { id, idText, frameKey, parts: [header], footer: [], sizeBytes: HEADER_BYTES };
+    const body = new GrowingBuffer();
+    body.append(header);
+    this.#open = { id, idText, frameKey, body, footer: new GrowingBuffer(), frameCount: 0 };
     this.indexes.set(idText, { keyNumber, objectBytes: 0, immutableUntilDay: 0 });
     return this.#open;
   }

@@ -4,7 +4,8 @@
  */
 import type { BlockMap } from "../block-map.ts";
 import { emptyLeaf, type BlockEntry, type Leaf, type MutableLeaf } from "../format/leaf.ts";
-import type { IndexUse, LeafReference, PackUse, Root } from "../format/root.ts";
+import { LeafTable, isSameReference, type LeafReference } from "../format/leaf-table.ts";
+import type { IndexUse, PackUse, Root } from "../format/root.ts";
 import type { IndexWriter } from "./index-writer.ts";
 
 type MutablePackUse = { -readonly [Field in keyof PackUse]: PackUse[Field] };
@@ -13,7 +14,7 @@ export class MapBuilder {
   readonly #parent: BlockMap | undefined;
   readonly #inherits: boolean;
   readonly #keyNumber: number;
-  readonly #leaves: (LeafReference | undefined)[];
+  readonly #leaves: LeafTable;
   readonly #packs = new Map<string, MutablePackUse>();
   #isChanged: boolean;
 
@@ -31,9 +32,8 @@ export class MapBuilder {
     this.#parent = parent;
     this.#inherits = inherits;
     this.#keyNumber = options.keyNumber;
-    this.#leaves = Array.from({ length: leafCount }, (_, leafNumber) =>
-      inherits ? parent?.root.leaves[leafNumber] : undefined,
-    );
+    const inherited = inherits ? parent?.root.leaves : undefined;
+    this.#leaves = inherited?.copy(leafCount) ?? LeafTable.zero(leafCount);
     this.#isChanged = !inherits || parent?.root.leaves.length !== leafCount;
     for (const [packId, use] of parent?.root.packs ?? []) {
       this.#packs.set(packId, { ...use, liveBytes: inherits ? use.liveBytes : 0 });
@@ -68,23 +68,23 @@ export class MapBuilder {
   ): Promise<void> {
     if (this.#inherits) this.#count(base ?? [], -1);
     this.#count(leaf, 1);
-    const baseReference = base === undefined ? undefined : this.#parent?.root.leaves[leafNumber];
+    const baseReference =
+      base === undefined ? undefined : this.#parent?.root.leaves.get(leafNumber);
     const isZero = leaf.every((entry) => entry === undefined);
     let reference: LeafReference | undefined;
     if (base !== undefined && isSameLeaf(base, leaf)) reference = baseReference;
     else if (!isZero) reference = await index.addLeaf(leafNumber, leaf);
-    if (reference !== this.#leaves[leafNumber]) this.#isChanged = true;
-    this.#leaves[leafNumber] = reference;
+    if (!isSameReference(reference, this.#leaves.get(leafNumber))) this.#isChanged = true;
+    this.#leaves.set(leafNumber, reference);
   }
 
   /** The new root, or `unchanged` when the parent's describes this point just as well. */
   finish(newIndexes: ReadonlyMap<string, IndexUse>): Root | "unchanged" | "zero" {
     if (!this.#isChanged) return "unchanged";
     const indexes = new Map<string, IndexUse>();
-    for (const leaf of this.#leaves) {
-      if (leaf === undefined || indexes.has(leaf.indexId)) continue;
-      const use = newIndexes.get(leaf.indexId) ?? this.#parent?.root.indexes.get(leaf.indexId);
-      if (use !== undefined) indexes.set(leaf.indexId, use);
+    for (const indexId of this.#leaves.indexIds()) {
+      const use = newIndexes.get(indexId) ?? this.#parent?.root.indexes.get(indexId);
+      if (use !== undefined) indexes.set(indexId, use);
     }
     if (indexes.size === 0) return "zero";
     const packs = new Map<string, PackUse>();

@@ -46,8 +46,8 @@ export async function findHealing(
   if (!isHarmed) return NOTHING_TO_HEAL;
   const blocks: number[] = [];
   const lostLeaves = new Set<number>();
-  await mapBounded(root.leaves.keys(), LEAVES_UNDER_WAY, async (leafNumber) => {
-    const reference = root.leaves[leafNumber];
+  await mapBounded(root.leaves.stored(), LEAVES_UNDER_WAY, async (leafNumber) => {
+    const reference = root.leaves.get(leafNumber);
     if (reference === undefined) return;
     const { indexId, frameNumber } = reference;
     const isLost = quarantine.holds("index", indexId, frameNumber);
