@@ -1,4 +1,5 @@
 import type { RestorePoint } from "#core/model/restore-point.ts";
+import type { CheckResult } from "#core/protocol/worker-event.ts";
 import type { AppContext } from "../app-context.ts";
 import { defineActivity } from "./define-activity.ts";
 import {
@@ -49,12 +50,24 @@ export const indexCheck = defineActivity("index-check", async (context, { sessio
     }
   }
   await records.sessions.update(sessionId, (session) => ({ ...session, check }));
-  const findings = check.findings.slice(0, LOGGED_FINDINGS_MAX).map(({ message }) => message);
+  const findings = check.findings.slice(0, LOGGED_FINDINGS_MAX).map(describeFinding);
   const { findingCount, checkedObjects, verifiedBlocks } = check;
   return { findingCount, damagedCount, checkedObjects, verifiedBlocks, findings };
 });
 
 const LOGGED_FINDINGS_MAX = 10;
+
+type Finding = CheckResult["findings"][number];
+
+/** The message alone does not say where. */
+function describeFinding({ kind, object, diskId, blocks, message }: Finding): string {
+  const ofDisk = diskId === undefined ? "" : ` of disk ${diskId}`;
+  const place =
+    blocks === undefined
+      ? ofDisk
+      : ` at blocks ${blocks.first} to ${blocks.first + blocks.count - 1}${ofDisk}`;
+  return `${kind}: ${object}${place}: ${message}`;
+}
 
 type Level = NonNullable<RestorePoint["damaged"]>["level"];
 const DEPTH = { presence: 0, metadata: 1, sample: 2, complete: 3 } as const;

@@ -90,6 +90,10 @@ describe("a health check", () => {
       reason: "1 findings; 1 restore points cannot be restored completely",
       check: { findings: [{ object: "disks/d/packs/1" }] },
     });
+    const messages: string[] = [];
+    for await (const { value } of world.context.records.sessionLog(sessionId).list())
+      messages.push(value.message);
+    expect(messages.find((message) => message.includes("disks/d/packs/1"))).toMatch(/^missing: /);
     expect(await isDamaged(good)).toBe(false);
     const started: Started[] = [];
     const shown = await callEndpoint(world, started, "list-restore-points");
