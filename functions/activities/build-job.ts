@@ -56,7 +56,8 @@ export async function buildJob(
       return { ...common, ...(await restorePart(spec, record.resumeAt ?? {}, grant)) };
     case "maintain": {
       const { repositoryId: _id, ...lists } = spec;
-      const seconds = context.config.run.jobDeadlineSeconds * MARGIN_FACTOR;
+      const { run, maintenanceMarginSeconds } = context.config;
+      const seconds = maintenanceMarginSeconds ?? run.jobDeadlineSeconds * MARGIN_FACTOR;
       return { ...common, ...lists, margins: { sessionSeconds: seconds, markedSeconds: seconds } };
     }
     case "check": {

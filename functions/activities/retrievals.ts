@@ -34,7 +34,8 @@ export const planRetrievalOf = defineActivity("plan-retrieval", async (context, 
   const { location } = archive.point.vm;
   const jobId = `${sessionId}~${round}`;
   await prepareJob(context, jobId, { sessionId, location, spec });
-  return { jobId, location, lookSeconds: nextLookSeconds(priority) };
+  const lookSeconds = context.config.retrievalLookSeconds ?? nextLookSeconds(priority);
+  return { jobId, location, lookSeconds };
 });
 
 export const indexRetrieval = defineActivity("index-retrieval", async (context, input) => {

@@ -52,6 +52,7 @@ export function appSettings(environment: AppEnvironment): Record<string, string>
     HOLDFAST_HEARTBEAT_SECONDS: "2",
     HOLDFAST_WORKER_LOST_SECONDS: "12",
     HOLDFAST_POLL_SECONDS: "1",
+    HOLDFAST_RETRIEVAL_LOOK_SECONDS: "5",
     HOLDFAST_MASTER_KEY: secrets.masterKey,
     [`HOLDFAST_SECRET_${repositorySecretName.toUpperCase()}`]: secrets.repositoryPassword,
     HOLDFAST_API_ISSUER: environment.apiIssuer,

@@ -26,13 +26,15 @@ const runStarted = (): Promise<unknown> => {
   return world.driver.run(name as never, instanceId, input);
 };
 
-beforeEach(async () => {
-  world = createWorld();
+beforeEach(() => prepare());
+
+async function prepare(settings: Record<string, string> = {}): Promise<void> {
+  world = createWorld(settings);
   started = [];
   world.azure.vms.set(VM.resourceId, VM);
   await addRepository(world);
   pointId = await insertPoint(world, 0);
-});
+}
 
 async function archive(retentionDays = 365): Promise<string> {
   const answer = await call("archive-restore-point", {
@@ -234,6 +236,17 @@ describe("a retrieval", () => {
     expect(looks).toHaveLength(4);
     for (const [index, at] of looks.slice(1).entries())
       expect(at - looks[index]!).toBeLessThan(HOUR / 4);
+  });
+
+  it("is looked at as often as the app's settings say", async () => {
+    await prepare({ HOLDFAST_RETRIEVAL_LOOK_SECONDS: "30" });
+    const archiveId = await archive();
+    const retrievalId = await retrieve(archiveId, { availableDays: 1 });
+    arriveAfter(3);
+    const before = world.driver.now;
+    await runStarted();
+    const availableAt = Date.parse((await retrievalOf(retrievalId)).availableAt ?? "");
+    expect(availableAt - before).toBeLessThan(HOUR / 4);
   });
 
   it("is told of again before its end when its window was extended", async () => {

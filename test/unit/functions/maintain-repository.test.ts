@@ -14,12 +14,14 @@ const SESSION = "retention-r-1-20261122T050000Z";
 
 let world: World;
 
-beforeEach(async () => {
-  world = createWorld();
+beforeEach(() => prepare());
+
+async function prepare(settings: Record<string, string> = {}): Promise<void> {
+  world = createWorld(settings);
   world.azure.vms.set(VM.resourceId, VM);
   await addRepository(world);
   await world.context.records.policies.insert("p-1", POLICY);
-});
+}
 
 const addPoint = (daysAgo: number, fields: Partial<RestorePoint> = {}): Promise<string> =>
   insertPoint(world, daysAgo, fields);
@@ -66,6 +68,14 @@ describe("maintenance of a repository", () => {
     });
     expect(await collect(world.context.records.claims.list())).toEqual([]);
     expect([...world.driver.pools.keys()]).toEqual(["westeurope"]);
+  });
+
+  it("takes the margin of the app's settings", async () => {
+    await prepare({ HOLDFAST_MAINTENANCE_MARGIN_SECONDS: "15" });
+    await addPoint(0);
+    await maintain();
+    const margins = { sessionSeconds: 15, markedSeconds: 15 };
+    expect(world.jobs[0]).toMatchObject({ kind: "maintain", margins });
   });
 
   it("keeps what has no rules, is stated, immutable or the newest, however old", async () => {
