@@ -30,14 +30,20 @@ const gib = 1024 * mib;
 const workerMemoryMaxBytes = 512 * mib;
 /** What the control plane makes in a backup and a restore. */
 const sentTypes = [
+  "Microsoft.Compute/diskAccesses",
   "Microsoft.Compute/disks",
   "Microsoft.Compute/snapshots",
   "Microsoft.Compute/virtualMachines",
   "Microsoft.Compute/virtualMachines/runCommands",
   "Microsoft.Network/networkInterfaces",
   "Microsoft.Network/networkSecurityGroups",
+  "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+  "Microsoft.Network/privateEndpoints",
+  "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
   "Microsoft.Network/virtualNetworks",
+  "Microsoft.Network/virtualNetworks/virtualNetworkPeerings",
   "Microsoft.Storage/storageAccounts",
+  "Microsoft.Storage/storageAccounts/managementPolicies",
 ];
 
 let running: TestStack;
