@@ -60,13 +60,19 @@ export async function startTestStack(
   };
 }
 
-async function createRepository(api: ApiClient, stack: Stack): Promise<string> {
+/** @param record fields beside or instead of the usual ones */
+export async function createRepository(
+  api: ApiClient,
+  stack: Stack,
+  record: object = {},
+): Promise<string> {
   const { repositoryId } = await api.call("POST", "/repositories", {
     body: {
       name: "test",
       blobServiceUrl: stack.addresses.blob,
       container: "backups",
       encryption: { kind: "password", secretName: repositorySecretName },
+      ...record,
     },
     answer: z.object({ repositoryId: z.string() }),
   });
