@@ -11,7 +11,7 @@ import { parseArgs, type ParseArgsConfig } from "node:util";
 import { HoldfastError, codeOf, messageOf } from "#core/lib/errors.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
-import type { Repository } from "#core/repository/index.ts";
+import type { Repository, ThreadCodec } from "#core/repository/index.ts";
 import { parseLocation, type RepositoryLocation } from "./location.ts";
 import { SECRET_OPTIONS, openWithSecret } from "./secret.ts";
 import type { Terminal } from "./terminal.ts";
@@ -47,6 +47,7 @@ export interface Command {
 
 export interface CommandContext {
   readonly openVault: () => KeyWrapper;
+  readonly startCodec: () => ThreadCodec | undefined;
   readonly repository: Repository;
   readonly positionals: readonly string[];
   readonly options: OptionValues;
@@ -63,6 +64,8 @@ export interface CommandLineTools {
   ) => BlobStore;
   /** Key vaults, reached with the operator's identity. */
   readonly openVault: () => KeyWrapper;
+  /** Threads that decode blocks, for commands that read many. Whoever starts them ends them. */
+  readonly startCodec: () => ThreadCodec | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -108,7 +111,7 @@ export async function runCommandLine(
 async function runCommand(
   command: Command,
   args: readonly string[],
-  { terminal, openStore, openVault, signal }: CommandLineTools,
+  { terminal, openStore, openVault, startCodec, signal }: CommandLineTools,
 ): Promise<ExitCode> {
   const { values: options, positionals } = parse(command, args);
   if (options["help"] === true) {
@@ -124,7 +127,15 @@ async function runCommand(
   }
   const store = openStore(parseLocation(place, terminal.directory), terminal.environment);
   const repository = await openWithSecret(store, { options, terminal, openVault }, signal);
-  return command.run({ repository, positionals, options, terminal, openVault, signal });
+  return command.run({
+    repository,
+    positionals,
+    options,
+    terminal,
+    openVault,
+    startCodec,
+    signal,
+  });
 }
 
 function parse(command: Command, args: readonly string[]) {

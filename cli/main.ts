@@ -1,7 +1,7 @@
 /** The program `holdfast`: `npm run holdfast -- repo ...` from the tree, `bin/holdfast` in a bundle. */
 import { ALL_COMMANDS } from "./commands/all-commands.ts";
 import { runCommandLine } from "./command-line.ts";
-import { openStore, openVault } from "./context.ts";
+import { openStore, openVault, startCodec } from "./context.ts";
 import { processTerminal } from "./terminal.ts";
 
 const stop = new AbortController();
@@ -16,5 +16,6 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
   terminal: processTerminal(),
   openStore,
   openVault,
+  startCodec,
   signal: stop.signal,
 });

@@ -14,6 +14,7 @@ import {
   readArchive,
   readDiskPoint,
   readVmPoint,
+  type BlockCodec,
   type Repository,
 } from "#core/repository/index.ts";
 
@@ -163,20 +164,22 @@ export interface DiskName extends RestorableName {
 export async function openDisk(
   repository: Repository,
   { disk, retrievalId, ...name }: DiskName,
+  codec: BlockCodec | undefined,
   signal: AbortSignal,
 ): Promise<DiskPointReader> {
+  const options = codec === undefined ? {} : { codec };
   const restorable = await readRestorable(repository, name, signal);
   const { vmId, id } = name;
   const { diskId } = findDisk(restorable, disk);
   if (name.kind === "archive") {
     const reference = { vmId, archiveId: id, diskId };
     const retrieved = retrievalId === undefined ? {} : { retrievalId };
-    return openArchivedDisk(repository, { ...reference, ...retrieved }, signal);
+    return openArchivedDisk(repository, { ...reference, ...retrieved }, signal, options);
   }
   const point = await readVmPoint(repository, vmId, id, signal);
   const stored = point.disks.find(({ diskPoint }) => diskPoint.diskId === diskId);
   if (stored === undefined) throw missingDisk(restorable, disk);
-  return DiskPointReader.open(repository, stored.diskPoint, signal);
+  return DiskPointReader.open(repository, stored.diskPoint, signal, options);
 }
 
 function findDisk(restorable: Restorable, disk: string): RestorableDisk {

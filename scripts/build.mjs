@@ -16,6 +16,9 @@ import { buildAgentBundle } from "./build-agent-bundle.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 
+/** Threads of the block codec load a file of their own, which lies beside the program. */
+const ENCODER_THREAD = "core/repository/codec/encoder-thread.ts";
+
 /** Packages written as CommonJS call `require` for Node's own modules: ES modules have none. */
 const banner = `import { createRequire as holdfastCreateRequire } from "node:module";
 const require = holdfastCreateRequire(import.meta.url);`;
@@ -47,15 +50,13 @@ async function buildFunctions() {
 let cliBuild;
 /** Once, whoever asks. */
 async function buildCli() {
-  cliBuild ??= bundle({ entries: { holdfast: "cli/main.ts" }, outFolder: "dist/cli" });
+  const entries = { holdfast: "cli/main.ts", "encoder-thread": ENCODER_THREAD };
+  cliBuild ??= bundle({ entries, outFolder: "dist/cli" });
   await cliBuild;
 }
 
 async function buildAgent() {
-  const entries = { agent: "worker-agent/main.ts" };
-  // The data mover's threads load their own file, which lies beside the agent.
-  const encoderThread = "worker-agent/data-mover/encoder-thread.ts";
-  if (existsSync(join(root, encoderThread))) entries["encoder-thread"] = encoderThread;
+  const entries = { agent: "worker-agent/main.ts", "encoder-thread": ENCODER_THREAD };
   await Promise.all([bundle({ entries, outFolder: "dist/worker-agent" }), buildCli()]);
   const { version } = JSON.parse(await readFile(join(root, "package.json"), "utf8"));
   const described = await buildAgentBundle({

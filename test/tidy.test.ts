@@ -79,7 +79,15 @@ const arrows: readonly Arrow[] = [
       inFolder(from, "core") &&
       (to.startsWith("@azure/") ||
         to === "durable-functions" ||
-        /^node:(fs|net|http|https|tls|child_process|os|dgram|worker_threads)/.test(to)),
+        /^node:(fs|net|http|https|tls|child_process|os|dgram)/.test(to)),
+  },
+  {
+    rule: "core starts no threads but for the block codec",
+    why: "they compute and touch nothing outside; worker and command line share them",
+    broken: ({ from, to }) =>
+      inFolder(from, "core") &&
+      !inFolder(from, "core/repository/codec") &&
+      to === "node:worker_threads",
   },
   {
     rule: "the product never imports local/",

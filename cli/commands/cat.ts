@@ -20,7 +20,8 @@ export const catCommand: Command = {
     const { repository, options, terminal, signal } = context;
     const offsetBytes = countOf(options, "offset") ?? 0;
     const askedBytes = countOf(options, "length");
-    const reader = await openDisk(repository, diskNameOf(context), signal);
+    await using codec = context.startCodec();
+    const reader = await openDisk(repository, diskNameOf(context), codec, signal);
     const lengthBytes = askedBytes ?? Math.max(0, reader.sizeBytes - offsetBytes);
     if (offsetBytes + lengthBytes > reader.sizeBytes) {
       throw new UsageError(

@@ -26,12 +26,16 @@ export const checkCommand: Command = {
     const { repository, options, terminal, signal } = context;
     const vmId = textOf(options, "vm");
     const { show, end } = progressOf(context);
+    const level = levelOf(textOf(options, "level"), textOf(options, "sample"));
+    const readsBlocks = level.level === "sample" || level.level === "complete";
+    await using codec = readsBlocks ? context.startCodec() : undefined;
     let report: CheckReport;
     try {
       report = await checkRepository(
         repository,
         {
-          ...levelOf(textOf(options, "level"), textOf(options, "sample")),
+          ...level,
+          ...(codec !== undefined && { codec }),
           ...(vmId !== undefined && { vmIds: [vmId] }),
           random: (byteCount) => randomBytes(byteCount),
           onProgress: show,

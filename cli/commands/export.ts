@@ -43,7 +43,8 @@ export const exportCommand: Command = {
     const output = textOf(options, "output");
     if (output === undefined || output === "") throw new UsageError("--output FILE is missing.");
     const path = resolve(terminal.directory, output);
-    const reader = await openDisk(repository, diskNameOf(context), signal);
+    await using codec = context.startCodec();
+    const reader = await openDisk(repository, diskNameOf(context), codec, signal);
     if (format === "vhd" && reader.sizeBytes > VHD_PORTABLE_BYTES_MAX) {
       terminal.complain(
         "holdfast: programs other than Azure do not read a VHD above 2,040 GiB; qcow2 has no such limit.",

@@ -23,8 +23,9 @@ export {
 } from "./key-slots.ts";
 export { BufferPool } from "./buffer-pool.ts";
 export { decodeFrames } from "./codec/block-codec.ts";
+export { ThreadCodec, encoderThreadFile } from "./codec/thread-codec.ts";
 export { giveBack } from "./codec/give-back.ts";
-export type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./codec/block-codec.ts";
+export type { BlockCodec } from "./codec/block-codec.ts";
 export { writeDiskPoint } from "./writer/write-disk-point.ts";
 export { defaultWriterLimits } from "./writer/write-options.ts";
 export type {

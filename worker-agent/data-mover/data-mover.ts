@@ -5,10 +5,12 @@
  * Memory (raw data under way + pack buffers + threads) depends on the options, never on the size of
  * a disk: with the defaults the process stays below 400 MiB (docs/performance.md).
  */
+import { availableParallelism } from "node:os";
 import { randomBytes } from "node:crypto";
 import { codeOf } from "#core/lib/errors.ts";
 import type { DiskDataReader, DiskDataWriter } from "#core/ports/disk-data.ts";
 import {
+  ThreadCodec,
   BufferPool,
   DEFAULT_CARRY_FORWARD,
   DiskPointReader,
@@ -34,7 +36,6 @@ import {
 } from "#core/repository/index.ts";
 import { systemClock } from "../clock.ts";
 import { restorePieces, type RestoreProgress } from "./restore-pieces.ts";
-import { ThreadCodec } from "./thread-codec.ts";
 
 const MIB = 1024 * 1024;
 /** Raw data of all disks that is being read and encoded. */
@@ -102,7 +103,7 @@ export class DataMover {
   readonly #diskCount: number;
 
   constructor(options: DataMoverOptions = {}) {
-    this.#codec = new ThreadCodec(options.threadCount);
+    this.#codec = new ThreadCodec(options.threadCount ?? availableParallelism());
     this.#diskCount = Math.max(1, options.diskCount ?? 1);
   }
 

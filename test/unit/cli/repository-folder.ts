@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { FolderStore } from "#azure/storage/folder-store.ts";
 import { ALL_COMMANDS } from "#cli/commands/all-commands.ts";
 import { runCommandLine } from "#cli/command-line.ts";
-import { openStore, openVault } from "#cli/context.ts";
+import { openStore, openVault, startCodec } from "#cli/context.ts";
 import type { Terminal } from "#cli/terminal.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import {
@@ -123,6 +123,7 @@ export async function run(args: readonly string[], options: RunOptions = {}): Pr
     terminal,
     openStore: (location, environment) => wrapStore(openStore(location, environment)),
     openVault,
+    startCodec,
     signal: options.signal ?? signal,
   });
   return {

@@ -1,12 +1,11 @@
 /**
  * Program of one encoder thread: computes jobs of the block codec, one after the other. Bundled as a
- * file of its own beside the agent, so that a thread loads nothing else.
+ * file of its own beside the program, so that a thread loads nothing else.
  */
 import { isMainThread, parentPort, workerData, type MessagePort } from "node:worker_threads";
-// Not through the repository's public face: a thread needs the codec alone.
-import { decodeFrames, encodeBlocks } from "#core/repository/codec/block-codec.ts";
-import { giveBack } from "#core/repository/codec/give-back.ts";
-import { codeOf, messageOf } from "#core/lib/errors.ts";
+import { codeOf, messageOf } from "../../lib/errors.ts";
+import { decodeFrames, encodeBlocks } from "./block-codec.ts";
+import { giveBack } from "./give-back.ts";
 import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
 
 export function serveCodec(port: MessagePort): void {

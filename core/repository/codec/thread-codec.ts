@@ -1,8 +1,7 @@
-import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { assert } from "#core/lib/assert.ts";
-import { HoldfastError } from "#core/lib/errors.ts";
-import type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "#core/repository/index.ts";
+import { assert } from "../../lib/assert.ts";
+import { HoldfastError } from "../../lib/errors.ts";
+import type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./block-codec.ts";
 import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
 
 const MAX_THREADS = 8;
@@ -24,18 +23,19 @@ interface EncoderThread {
 }
 
 /** The file of the thread: source beside source, bundle beside bundle. */
-function threadFile(): URL {
+export function encoderThreadFile(): URL {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "mjs";
   return new URL(`./encoder-thread.${extension}`, import.meta.url);
 }
 
-/** Runs the block codec on threads, one per core by default. Shared by all disks of the process. */
+/** Runs the block codec on threads. Shared by all disks of the process. */
 export class ThreadCodec implements BlockCodec {
   readonly #threads: readonly EncoderThread[];
   #nextId = 0;
   #isClosed = false;
 
-  constructor(threadCount: number = availableParallelism()) {
+  /** @param threadCount at least 1; more than 8 are 8 */
+  constructor(threadCount: number) {
     const count = Math.min(MAX_THREADS, Math.max(1, threadCount));
     this.#threads = Array.from({ length: count }, startThread);
   }
@@ -103,7 +103,7 @@ export class ThreadCodec implements BlockCodec {
 }
 
 function startThread(): EncoderThread {
-  const worker = new Worker(threadFile(), {
+  const worker = new Worker(encoderThreadFile(), {
     workerData: ENCODER_THREAD,
     resourceLimits: HEAP_LIMITS,
     name: ENCODER_THREAD,
@@ -125,7 +125,7 @@ function startThread(): EncoderThread {
 function threadDied(why: string, cause?: unknown): HoldfastError {
   return new HoldfastError(
     "EncoderThreadDied",
-    `An encoder thread cannot finish its job: ${why}. Run the backup again; nothing was lost.`,
+    `An encoder thread cannot finish its job: ${why}. Run the job again; nothing was lost.`,
     cause === undefined ? { retry: "backoff" } : { retry: "backoff", cause },
   );
 }

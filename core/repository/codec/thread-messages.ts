@@ -1,5 +1,5 @@
-/** Messages between the data mover and its encoder threads, inside one process. */
-import type { DecodeJob, EncodeJob, EncodedBlocks } from "#core/repository/index.ts";
+/** Messages between a program and its encoder threads, inside one process. */
+import type { DecodeJob, EncodeJob, EncodedBlocks } from "./block-codec.ts";
 
 /** `workerData` of an encoder thread; any other thread that loads the file stays passive. */
 export const ENCODER_THREAD = "holdfast-encoder-thread";
