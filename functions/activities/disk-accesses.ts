@@ -234,9 +234,12 @@ const ADVICE: ReadonlyMap<string, string> = new Map([
     "ResourceGroupNotFound",
     "make the resource group with the name of the workers' group, in which disk accesses lie",
   ],
-  ["AuthorizationFailed", "give the control plane's identity the role 'Holdfast source'"],
+  [
+    "AuthorizationFailed",
+    "give the control plane's identity the role 'Holdfast disk accesses' on the resource group with the name of the workers' group",
+  ],
   [
     "LinkedAuthorizationFailed",
-    "give the control plane's identity the role 'Holdfast source', which may approve connections of disk accesses from the workers' subscription",
+    "give the control plane's identity the role 'Holdfast disk accesses' on the resource group with the name of the workers' group: it approves connections of disk accesses",
   ],
 ]);
