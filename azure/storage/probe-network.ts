@@ -1,6 +1,6 @@
 /** Name, connection, TLS and one request, each for itself (see the port). */
 import { lookup, Resolver } from "node:dns/promises";
-import { request, type RequestOptions } from "node:https";
+import { request } from "node:http";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type TLSSocket } from "node:tls";
 import type { TokenCredential } from "@azure/core-auth";
@@ -83,16 +83,9 @@ function exchange(
   signal: AbortSignal,
 ): Promise<ProbeAnswer> {
   return new Promise((resolve, reject) => {
-    const options: RequestOptions = {
-      method,
-      host,
-      path,
-      headers: { host, ...headers },
-      agent: false,
-      createConnection: () => socket,
-      signal,
-    };
-    const sent = request(options, (response) => {
+    // Without an agent of its own: one would open another connection.
+    const options = { method, path, headers: { host, ...headers }, signal };
+    const sent = request({ ...options, createConnection: () => socket }, (response) => {
       const code = response.headers["x-ms-error-code"];
       response.resume();
       resolve({
