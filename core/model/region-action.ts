@@ -36,4 +36,3 @@ export const regionActionSchema = z.discriminatedUnion("kind", [
   made.extend({ kind: z.literal("delete-peering") }),
 ]);
 export type RegionActionBody = z.infer<typeof regionActionSchema>;
-export type RegionActionKind = RegionActionBody["kind"];

@@ -6,7 +6,17 @@
 import { HoldfastError, messageOf } from "#core/lib/errors.ts";
 import { fail } from "#core/model/outcome.ts";
 import type { ActivityOutcome, ActivityValues } from "../activities/activity-contract.ts";
-import { log, nowOf, pauseSeconds, step, toError, wait, type Run, type Steps } from "./steps.ts";
+import {
+  log,
+  logAll,
+  nowOf,
+  pauseSeconds,
+  step,
+  toError,
+  wait,
+  type Run,
+  type Steps,
+} from "./steps.ts";
 
 /** Requests to Resource Manager at once. */
 const ACTIONS_AT_ONCE = 8;
@@ -52,10 +62,12 @@ function* tell(run: Run, location: string, plan: PlannedRegion, told: Set<string
     ),
     ...plan.notes,
   ].filter((line) => !told.has(line));
-  for (const line of lines) {
-    told.add(line);
-    yield* log(run, "info", `region ${location}: ${line}`);
-  }
+  for (const line of lines) told.add(line);
+  yield* logAll(
+    run,
+    "info",
+    lines.map((line) => `region ${location}: ${line}`),
+  );
 }
 
 /**

@@ -143,6 +143,26 @@ export function* log(run: Run, level: "info" | "warning" | "error", message: str
   yield* attempt(run, "append-log", { sessionId: run.sessionId, at, number, level, message });
 }
 
+/** Lines of one moment, written at the same time. */
+export function* logAll(
+  run: Run,
+  level: "info" | "warning" | "error",
+  messages: readonly string[],
+): Steps<void> {
+  const { sessionId, context } = run;
+  if (sessionId === undefined || messages.length === 0) return;
+  const at = context.df.currentUtcDateTime.toISOString();
+  const tasks = messages.map((message) => {
+    const number = run.logNumber++;
+    return context.df.callActivity("append-log", { sessionId, at, number, level, message });
+  });
+  try {
+    yield context.df.Task.all(tasks);
+  } catch {
+    // As with one line: what is lost stops nothing.
+  }
+}
+
 /** Runs a child orchestration; its own outcome, or that it crashed. */
 export function* callChild<Value>(
   run: Run,
