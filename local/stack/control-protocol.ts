@@ -53,6 +53,8 @@ export const resourceRowSchema = z.object({
   tags,
   /** Expiry of the live SAS, if there is one. */
   sasExpiresAt: z.string().optional(),
+  /** Why nothing uses it, if nothing does. */
+  orphan: z.string().optional(),
 });
 export type ResourceRow = z.infer<typeof resourceRowSchema>;
 
