@@ -50,13 +50,10 @@ const settingsSchema = z.object({
   HOLDFAST_JOB_DEADLINE_SECONDS: seconds(43_200),
   HOLDFAST_POLL_SECONDS: seconds(10),
   HOLDFAST_SAS_SECONDS: seconds(43_200),
-<<<<<<< Updated upstream
   HOLDFAST_DISK_ACCESSES_MAX: z.coerce.number().int().min(1).max(100).default(30),
   HOLDFAST_DISK_ACCESS_GRACE_SECONDS: seconds(604_800),
-=======
   HOLDFAST_MAINTENANCE_MARGIN_SECONDS: z.coerce.number().int().positive().optional(),
   HOLDFAST_RETRIEVAL_LOOK_SECONDS: z.coerce.number().positive().max(604_800).optional(),
->>>>>>> Stashed changes
   HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: z.coerce.number().int().min(0).max(4096).default(16),
   HOLDFAST_MASTER_KEY: masterKey,
   HOLDFAST_API_ISSUER: z.string().min(1),
@@ -95,14 +92,12 @@ export interface Config {
   };
   readonly run: RunSettings;
   readonly sasSeconds: number;
-<<<<<<< Updated upstream
   readonly diskAccess: {
     /** In one region and subscription; each carries five exports at the same time. */
     readonly accessesMax: number;
     /** One that nothing needed for so long is removed. */
     readonly graceSeconds: number;
   };
-=======
   /**
    * How long maintenance lets be what may be in use, and waits between marking and deleting; missing:
    * twice the longest job. Less is for trials: a restore of a point that expires meanwhile may fail.
@@ -110,7 +105,6 @@ export interface Config {
   readonly maintenanceMarginSeconds: number | undefined;
   /** Between two looks at a retrieval; missing: as its priority suggests. */
   readonly retrievalLookSeconds: number | undefined;
->>>>>>> Stashed changes
   /** Blocks that CBT calls unchanged, read again and compared, per incremental disk. */
   readonly unchangedSampleCount: number;
   readonly masterKey: Uint8Array;
@@ -177,15 +171,12 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
       jobDeadlineSeconds: set.HOLDFAST_JOB_DEADLINE_SECONDS,
     },
     sasSeconds: set.HOLDFAST_SAS_SECONDS,
-<<<<<<< Updated upstream
     diskAccess: {
       accessesMax: set.HOLDFAST_DISK_ACCESSES_MAX,
       graceSeconds: set.HOLDFAST_DISK_ACCESS_GRACE_SECONDS,
     },
-=======
     maintenanceMarginSeconds: set.HOLDFAST_MAINTENANCE_MARGIN_SECONDS,
     retrievalLookSeconds: set.HOLDFAST_RETRIEVAL_LOOK_SECONDS,
->>>>>>> Stashed changes
     unchangedSampleCount: set.HOLDFAST_UNCHANGED_SAMPLE_BLOCKS,
     masterKey: set.HOLDFAST_MASTER_KEY,
     secrets: secretsOf(env),
