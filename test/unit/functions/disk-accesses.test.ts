@@ -49,6 +49,16 @@ async function backUp(world: World, vm: VmConfiguration, slot = "1"): Promise<un
   });
 }
 
+/** So that jobs overlap. */
+function workForAMinute(world: World): void {
+  const succeed = world.work;
+  world.work = (job) => {
+    const done = succeed(job);
+    if (done !== undefined) world.driver.later(60_000, () => world.send(job.workerId, done));
+    return undefined;
+  };
+}
+
 let sweeps = 0;
 async function sweep(world: World): Promise<void> {
   const settings = world.context.config.run;
@@ -187,6 +197,33 @@ describe("disk accesses of a backup", () => {
       expect([name, holders(world)]).toEqual([name, []]);
       expect([name, world.azure.liveSas.size]).toEqual([name, 0]);
     }
+  });
+
+  it("carry ten VMs of eight disks at once, five exports each, and the next run needs no more", async () => {
+    const vms = Array.from({ length: 10 }, (_, index) => vmWith(8, index));
+    const world = await prepare(vms);
+    workForAMinute(world);
+    const runAll = (slot: string) => Promise.all(vms.map((vm) => backUp(world, vm, slot)));
+    for (const end of await runAll("1")) expect(end).toMatchObject(succeeded);
+    // Five workers in the region, each with a job of sixteen exports.
+    expect(accesses(world)).toHaveLength(16);
+    for (const end of await runAll("2")) expect(end).toMatchObject(succeeded);
+    expect(accesses(world)).toHaveLength(16);
+    expect(Math.max(...world.azure.exportPeaks.values())).toBe(5);
+    expect(holders(world)).toEqual([]);
+    expect(endpoints(world)).toHaveLength(16);
+  });
+
+  it("wait for one another where the setting allows fewer", async () => {
+    const vms = Array.from({ length: 5 }, (_, index) => vmWith(5, index));
+    const world = await prepare(vms, { HOLDFAST_DISK_ACCESSES_MAX: "2" });
+    workForAMinute(world);
+    for (const slot of ["1", "2"]) {
+      const ends = await Promise.all(vms.map((vm) => backUp(world, vm, slot)));
+      for (const end of ends) expect(end).toMatchObject(succeeded);
+    }
+    expect(accesses(world)).toHaveLength(2);
+    expect(Math.max(...world.azure.exportPeaks.values())).toBe(5);
   });
 });
 

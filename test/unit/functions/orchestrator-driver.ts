@@ -1,7 +1,8 @@
 /**
  * Runs the real orchestrators without a host: feeds results to the generators, moves a clock of its
- * own from timer to timer, keeps entities in memory, and checks that every orchestration, replayed
- * from its history, asks for exactly the same things in the same order.
+ * own from timer to timer (when no call of any orchestration is under way), keeps entities in memory,
+ * and checks that every orchestration, replayed from its history, asks for exactly the same things in
+ * the same order.
  */
 import { createHash } from "node:crypto";
 import { DummyOrchestrationContext } from "durable-functions";
@@ -49,6 +50,15 @@ export interface Driver {
   readonly recorded: string[];
   run(name: OrchestratorName, instanceId: string, input: unknown): Promise<unknown>;
   raise(instanceId: string, eventName: string): void;
+  /** Does something when so much time has passed on its clock. */
+  later(milliseconds: number, action: () => Promise<void>): void;
+}
+
+/** A timer that is waited for, perhaps beside an event of its orchestration. */
+interface Sleeper {
+  readonly fireAt: number;
+  readonly instanceId: string | undefined;
+  readonly wake: (by: "timer" | "event") => void;
 }
 
 const STEPS_MAX = 20_000;
@@ -67,6 +77,34 @@ export function createDriver(
   const workLists = new Map<string, WorkList>();
   const raised = new Map<string, number>();
   const finished = new Map<string, unknown>();
+  const sleepers: Sleeper[] = [];
+  let callsUnderWay = 0;
+
+  /** The clock goes to the next timer when nobody has anything else to do. */
+  function wakeNext(): void {
+    setImmediate(() => {
+      if (callsUnderWay > 0 || sleepers.length === 0) return;
+      sleepers.sort((one, other) => one.fireAt - other.fireAt);
+      const next = sleepers.shift()!;
+      driver.now = Math.max(driver.now, next.fireAt);
+      next.wake("timer");
+    });
+  }
+  function sleep(fireAt: number, instanceId?: string): Promise<"timer" | "event"> {
+    return new Promise((wake) => {
+      sleepers.push({ fireAt, instanceId, wake });
+      wakeNext();
+    });
+  }
+  async function underWay<Value>(call: () => Value | Promise<Value>): Promise<Value> {
+    callsUnderWay++;
+    try {
+      return await call();
+    } finally {
+      callsUnderWay--;
+      wakeNext();
+    }
+  }
 
   function callEntity(call: Call): unknown {
     const [entity = "", key = ""] = call.name.split("@");
@@ -95,7 +133,7 @@ export function createDriver(
     switch (call.kind) {
       case "activity":
         driver.calls.push({ name: call.name, input: call.input });
-        return { answer: await callActivity(call.name, call.input) };
+        return { answer: await underWay(() => callActivity(call.name, call.input)) };
       case "child":
         return {
           answer: await driver.run(
@@ -105,9 +143,9 @@ export function createDriver(
           ),
         };
       case "entity":
-        return { answer: callEntity(call) };
+        return { answer: await underWay(() => callEntity(call)) };
       case "timer":
-        driver.now = Math.max(driver.now, call.fireAt ?? 0);
+        await sleep(call.fireAt ?? 0);
         return { answer: undefined };
       case "all": {
         const answers: unknown[] = [];
@@ -123,9 +161,10 @@ export function createDriver(
           raised.set(instanceId, events - 1);
           return { answer: undefined, chosen: event };
         }
-        const chosen = parts.findIndex((part) => part.call.kind === "timer");
-        await perform(instanceId, parts[chosen]!.call);
-        return { answer: undefined, chosen };
+        const timer = parts.findIndex((part) => part.call.kind === "timer");
+        const fireAt = parts[timer]!.call.fireAt ?? 0;
+        const first = await sleep(fireAt, event >= 0 ? instanceId : undefined);
+        return { answer: undefined, chosen: first === "event" ? event : timer };
       }
       case "event":
         throw new Error("an orchestrator waits for an event without a timer");
@@ -138,7 +177,13 @@ export function createDriver(
     diskSlots,
     calls: [],
     recorded: [],
+    later(milliseconds, action) {
+      void sleep(driver.now + milliseconds).then(() => underWay(action));
+    },
     raise(instanceId) {
+      const waiting = sleepers.findIndex((each) => each.instanceId === instanceId);
+      const [sleeper] = waiting < 0 ? [] : sleepers.splice(waiting, 1);
+      if (sleeper !== undefined) return sleeper.wake("event");
       raised.set(instanceId, (raised.get(instanceId) ?? 0) + 1);
     },
     async run(name, instanceId, input) {
