@@ -171,4 +171,9 @@ test("an archive is listed, shown and read in a copied folder", async () => {
   expect(bytes.equals(folder.contents.os)).toBe(true);
   const without = await repo("cat", "vm-1", "a1", "os", "--retrieval", "r1");
   expect(without.exitCode).toBe(2);
+  const packs = join(path, "archives", "vm-1", "a1", "disks", "disk-data", "packs");
+  await rm(packs, { recursive: true });
+  const checked = await repo("check", "--level", "presence");
+  expect(checked.exitCode).toBe(1);
+  expect(checked.output).toMatch(/^missing +archives\/vm-1\/a1\/.* +vm-1\/a1 \(archive\)$/m);
 });
