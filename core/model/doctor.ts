@@ -7,7 +7,7 @@ import { z } from "zod";
 export const probeKindSchema = z.enum([
   /** The staging account's blob service: the first byte of the bundle, by SAS. */
   "staging-blob",
-  /** The worker's own job queue: a peek with the worker's identity. */
+  /** The worker's own job queue: the worker's identity asks for a message, as it always does. */
   "job-queue",
   /** The control plane's event queue: name, connection and TLS. That the result arrives is the rest. */
   "event-queue",

@@ -93,7 +93,13 @@ function questionOf(
   switch (kind) {
     case "job-queue":
     case "event-queue":
-      return { method: "GET", host, path: `${pathname}/messages?peekonly=true`, headers };
+      // Not a peek, which needs a right that the worker's role lacks; a message comes back at once.
+      return {
+        method: "GET",
+        host,
+        path: `${pathname}/messages?numofmessages=1&visibilitytimeout=1`,
+        headers,
+      };
     case "repository": {
       const path = `${pathname}?restype=container&comp=list&maxresults=1`;
       return { method: "GET", host, path, headers };

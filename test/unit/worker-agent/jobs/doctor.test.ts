@@ -84,7 +84,9 @@ describe("the doctor on a worker", () => {
       address: "10.1.0.4",
       aliases: ["x.privatelink"],
     });
-    expect(queue.asked[0]).toMatchObject({ path: "/jobs-w/messages?peekonly=true" });
+    expect(queue.asked[0]).toMatchObject({
+      path: "/jobs-w/messages?numofmessages=1&visibilitytimeout=1",
+    });
     expect(queue.asked[0]?.headers["authorization"]).toBe("Bearer token");
     const sas = await look({}, probe("disk"));
     expect(sas.asked[0]).toMatchObject({ method: "HEAD", path: "/box/it?sig=s" });
