@@ -95,6 +95,7 @@ function putPeering(request: PutRequest): ReturnType<typeof acceptedWrite> {
     );
   }
   checkSpaces(network, remote, id);
+  checkNetworkIdle(request, network);
   const properties = {
     allowVirtualNetworkAccess: true,
     allowForwardedTraffic: false,
@@ -104,6 +105,20 @@ function putPeering(request: PutRequest): ReturnType<typeof acceptedWrite> {
     remoteVirtualNetwork: { id: remote.id },
   };
   return acceptedWrite({ body: { properties } });
+}
+
+/** Network takes one change of a virtual network at a time, its peerings included. */
+function checkNetworkIdle({ resources, id, isBusy }: PutRequest, network: Resource): void {
+  const parts = [peeringType, "Microsoft.Network/virtualNetworks/subnets"].flatMap((type) =>
+    resources.list(type, network.id).map((each) => each.id),
+  );
+  const busy = [network.id, ...parts].find((other) => !sameId(other, id) && isBusy(other));
+  if (busy === undefined) return;
+  throw new ArmError(
+    409,
+    "AnotherOperationInProgress",
+    `Another operation on this or dependent resource is in progress: ${busy}.`,
+  );
 }
 
 function checkSpaces(network: Resource, remote: Resource, id: string): void {

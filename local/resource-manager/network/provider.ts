@@ -10,6 +10,7 @@ import { addressRecords, privateDnsZones, virtualNetworkLinks } from "./private-
 import { privateDnsZoneGroups } from "./private-dns-zone-groups.ts";
 import { privateEndpoints } from "./private-endpoints.ts";
 import { networkVersions } from "./references.ts";
+import { routeTables } from "./route-tables.ts";
 import { subnets, virtualNetworks } from "./virtual-networks.ts";
 
 export const networkProvider: ResourceProvider = {
@@ -19,6 +20,7 @@ export const networkProvider: ResourceProvider = {
     subnets,
     virtualNetworkPeerings,
     networkSecurityGroups,
+    routeTables,
     networkInterfaces,
     privateEndpoints,
     privateDnsZoneGroups,

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { createRegion } from "#azure/network/region.ts";
 import { createMemoryRecordStore } from "#azure/storage/memory-record-store.ts";
 import { planRegion } from "#core/network/plan-region.ts";
+import type { JsonValue } from "#local/resource-manager/json.ts";
 import { resolveName } from "#local/resource-manager/network/reachability.ts";
 import { readRegion } from "#functions/activities/region-facts.ts";
 import {
@@ -218,6 +219,71 @@ test("two sessions that prepare a region at once do not fight", async () => {
   const prefixes = [];
   for await (const { value } of one.records.prefixes.list()) prefixes.push(value);
   expect(prefixes.filter((each) => each.location === location)).toHaveLength(1);
+});
+
+test("a given subnet is checked by its real rules and routes, and then used as it is", async () => {
+  const location = "francecentral";
+  const blocked = {
+    name: "no-way",
+    properties: {
+      priority: 100,
+      direction: "Outbound",
+      access: "Deny",
+      protocol: "Tcp",
+      sourceAddressPrefix: "*",
+      sourcePortRange: "*",
+      destinationAddressPrefix: "VirtualNetwork",
+      destinationPortRange: "443",
+    },
+  };
+  const nowhere = {
+    name: "nowhere",
+    properties: { addressPrefix: "10.212.1.0/24", nextHopType: "None" },
+  };
+  const put = (securityRules: JsonValue[], routes: JsonValue[]) =>
+    Promise.all([
+      cloud.make("Microsoft.Network/networkSecurityGroups/theirs", {
+        location,
+        properties: { securityRules },
+      }),
+      cloud.make("Microsoft.Network/routeTables/theirs", { location, properties: { routes } }),
+    ]);
+  await put([blocked], [nowhere]);
+  const reference = (type: string) => ({
+    id: `${groupId}/providers/Microsoft.Network/${type}/theirs`,
+  });
+  await cloud.make("Microsoft.Network/virtualNetworks/theirs", {
+    location,
+    properties: {
+      addressSpace: { addressPrefixes: ["10.77.0.0/16"] },
+      subnets: [
+        {
+          name: "backup",
+          properties: {
+            addressPrefix: "10.77.3.0/26",
+            defaultOutboundAccess: false,
+            networkSecurityGroup: reference("networkSecurityGroups"),
+            routeTable: reference("routeTables"),
+          },
+        },
+      ],
+    },
+  });
+  const context = await createContext();
+  const subnetId = `${groupId}/providers/Microsoft.Network/virtualNetworks/theirs/subnets/backup`;
+  await context.records.regionSettings.put(location, { subnetId });
+  const refused = await planOf(context, location);
+  expect(refused.findings.map(({ code }) => code)).toEqual([
+    "SecurityGroupBlocks",
+    "SecurityGroupBlocks",
+    "RouteBlackholes",
+  ]);
+  await put([], []);
+  const made = await prepare(context, location);
+  const network = subnetId.replace("/subnets/backup", "");
+  expect(made.filter((id) => id.startsWith(network))).toHaveLength(1);
+  expect(made.filter((id) => /networkSecurityGroups|virtualNetworks\/[^/]+$/.test(id))).toEqual([]);
+  expect(await context.records.regions.get(location)).toMatchObject({ subnetId });
 });
 
 test("an endpoint that may not be approved waits for the account's owner, and the plan says so", async () => {
