@@ -6,6 +6,8 @@
 import type { Rights } from "./data-operations.ts";
 import { actionOf } from "./resource-operations.ts";
 
+const messages = "Microsoft.Storage/storageAccounts/queueServices/queues/messages";
+const blobs = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
 const vaultKeys = "Microsoft.KeyVault/vaults/keys";
 
 /** Methods of `ResourceRequests` and the verbs that they send. */
@@ -47,8 +49,10 @@ export const connectingFiles: Readonly<Record<string, Readonly<Record<string, Ri
   },
   // With a SAS: no role is asked.
   "azure/disk/sas-endpoint.ts": {},
-  // Asks with the worker's token for what its jobs ask for as well.
-  "azure/storage/probe-network.ts": {},
+  // The doctor of the worker looks at its queue and lists a repository (worker-agent/jobs/doctor.ts).
+  "azure/storage/probe-network.ts": {
+    "ProbeConnection.ask": { dataActions: [`${messages}/read`, `${blobs}/read`] },
+  },
   // The plain requests above.
   "azure/resource-requests.ts": {},
 };

@@ -34,6 +34,8 @@ const zones = "Microsoft.Network/privateDnsZones";
 const accounts = "Microsoft.Storage/storageAccounts";
 const blobs = `${accounts}/blobServices/containers/blobs`;
 
+const messages = `${accounts}/queueServices/queues/messages`;
+
 /** Rights on versions and policies, needed only where the account keeps versions. */
 const immutableRights = [
   `${blobs}/deleteBlobVersion/action`,
@@ -270,6 +272,7 @@ export const rolePlans: readonly RolePlan[] = [
           "WorkerChannel.readJobBlob",
         ],
       },
+      { methods: ["ProbeConnection.ask"], on: [messages] },
     ],
   },
   {
@@ -284,14 +287,17 @@ export const rolePlans: readonly RolePlan[] = [
     name: "Holdfast worker repository",
     description: "Read, write and clean up a repository in an account that keeps no versions.",
     holder: "workers",
-    grants: [{ methods: storeMethods, without: immutableRights }],
+    grants: [
+      { methods: storeMethods, without: immutableRights },
+      { methods: ["ProbeConnection.ask"], on: [blobs] },
+    ],
   },
   {
     file: "holdfast-worker-immutable-repository",
     name: "Holdfast worker immutable repository",
     description: "Read, write, protect and clean up a repository where versions are kept.",
     holder: "workers",
-    grants: [{ methods: storeMethods }],
+    grants: [{ methods: storeMethods }, { methods: ["ProbeConnection.ask"], on: [blobs] }],
   },
   {
     file: "holdfast-worker-key",
