@@ -101,7 +101,6 @@ export const workerConfigurationInputSchema = z
     path: ["idle", "action"],
     error: "can only be `deallocate` with a managed OS disk",
   });
-export type WorkerConfigurationInput = z.infer<typeof workerConfigurationInputSchema>;
 
 export const workerConfigurationSchema = workerConfigurationInputSchema.safeExtend({
   location: z.string(),

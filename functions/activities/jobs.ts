@@ -143,7 +143,8 @@ export const readJobState = defineActivity("read-job-state", async (context, inp
   const silentSeconds = Math.max(0, Math.round((clock().getTime() - lastSign) / 1000));
   // One look at Azure where a heartbeat is missing: an evicted worker is noticed before it is lost.
   if (worker !== undefined && silentSeconds > config.worker.heartbeatSeconds * HEARTBEATS_MISSED) {
-    const reason = await whyGone(context, worker.value);
+    // Azure does not tell now: the silence will.
+    const reason = await whyGone(context, worker.value).catch(() => undefined);
     const wasSpot = worker.value.launch.priority === "spot";
     if (reason !== undefined) return { state: "gone" as const, wasSpot, reason };
   }
