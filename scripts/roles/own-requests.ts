@@ -51,7 +51,7 @@ export const connectingFiles: Readonly<Record<string, Readonly<Record<string, Ri
   "azure/disk/sas-endpoint.ts": {},
   // The doctor of the worker looks at its queue and lists a repository (worker-agent/jobs/doctor.ts).
   "azure/storage/probe-network.ts": {
-    "ProbeConnection.ask": { dataActions: [`${messages}/read`, `${blobs}/read`] },
+    "ProbeConnection.ask": { dataActions: [`${messages}/process/action`, `${blobs}/read`] },
   },
   // The plain requests above.
   "azure/resource-requests.ts": {},

@@ -150,17 +150,6 @@ async function useStaging(credential: TokenCredential): Promise<void> {
   await staging.deleteQueue(queue, "jobs");
 }
 
-/** As the doctor of a worker looks at its queue. */
-async function peek(credential: TokenCredential): Promise<void> {
-  const { queue } = storage.backend.endpoints(account);
-  const token = await credential.getToken([]);
-  const answer = await fetch(`${queue}jobs/messages?peekonly=true`, {
-    headers: { authorization: `Bearer ${token?.token}`, "x-ms-version": "2026-06-06" },
-  });
-  await answer.arrayBuffer();
-  if (!answer.ok) throw new Error(answer.headers.get("x-ms-error-code") ?? `${answer.status}`);
-}
-
 /** What each role is for, with what has to be there before. */
 const works: Readonly<Record<string, Work>> = {
   "holdfast-worker-repository": async (credential) => {
@@ -195,7 +184,6 @@ const works: Readonly<Record<string, Work>> = {
     const job = await channel.receiveJob(30, signal);
     if (job !== undefined) await channel.deleteJob(job, signal);
     expect(await channel.readJobBlob("kept", signal)).toBe("job");
-    await peek(credential);
   },
   "holdfast-worker-events": async (credential) => {
     await channelOf(credential).sendEvent("event", signal);
