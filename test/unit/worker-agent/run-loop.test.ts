@@ -78,6 +78,33 @@ test("refuses jobs of others, expired jobs and noise without a word to the contr
   expect(agent.lines.filter((line) => line.includes("job-refused"))).toHaveLength(4);
 });
 
+test("a job message that was stolen from another worker's queue opens nowhere else", async () => {
+  let runs = 0;
+  const count = async () => {
+    runs += 1;
+    return done;
+  };
+  await using owner = startAgent(count);
+  await using thief = startAgent(count);
+  const text = await owner.channel.dispatch(backupJob());
+  await owner.channel.waitFor("job-succeeded");
+  // It shows nothing but the job's id, and another worker's key does not open it.
+  expect(text).not.toContain("sig=");
+  thief.channel.jobs.push({ id: "stolen", text, dequeueCount: 1 });
+  // Back in its own queue it is a dispatch that was done.
+  owner.channel.jobs.push({ id: "again", text, dequeueCount: 1 });
+  await thief.channel.dispatch(backupJob({ jobId: "own" }));
+  await owner.channel.dispatch(backupJob({ jobId: "next" }));
+  await thief.channel.waitFor("job-succeeded");
+  await owner.channel.waitFor("job-succeeded", 2);
+  expect(runs).toBe(3);
+  const refusals = [thief, owner].map(({ lines }) =>
+    lines.filter((line) => line.includes("job-refused")),
+  );
+  expect(refusals.map(({ length }) => length)).toEqual([1, 1]);
+  expect(refusals.join()).toMatch(/not sealed to this worker's key.*taken before/s);
+});
+
 test("reads a large job from its blob", async () => {
   await using agent = startAgent(async () => done);
   const { channel } = agent;

@@ -123,6 +123,25 @@ describe("install script", () => {
     expect(() => statSync(path.join(folder, "root/current"))).toThrow();
   });
 
+  it("executes nothing of a bundle of which one byte was changed after it was described", () => {
+    const bytes = readFileSync(archive);
+    const described = {
+      sizeBytes: bytes.length,
+      md5: createHash("md5").update(bytes).digest("hex"),
+      sha256: createHash("sha256").update(bytes).digest("hex"),
+    };
+    const middle = Math.floor(bytes.length / 2);
+    bytes.writeUInt8(bytes.readUInt8(middle) ^ 1, middle);
+    writeFileSync(archive, bytes);
+    const done = install(described);
+    expect([done.status, done.stdout]).toEqual([1, ""]);
+    expect(done.stderr).toMatch(/MD5 of the bundle is wrong/);
+    // Somebody who made the MD5 fit is stopped by the other sum.
+    const fitting = { ...described, md5: createHash("md5").update(bytes).digest("hex") };
+    expect(install(fitting).stderr).toMatch(/SHA-256 of the bundle is wrong/);
+    expect(() => statSync(path.join(folder, "seen"))).toThrow();
+  });
+
   it("takes security updates from the operator's mirror and from nowhere else", () => {
     const apt = path.join(folder, "apt");
     mkdirSync(path.join(apt, "sources.list.d"), { recursive: true });
