@@ -11,6 +11,7 @@ import {
   unsealFrame,
   type Encoding,
 } from "../format/frame.ts";
+import { giveBack, giveBackOutput } from "./give-back.ts";
 import { compress, decompress } from "./zstd.ts";
 
 interface BlockToEncode {
@@ -114,6 +115,7 @@ export function encodeBlocks(job: EncodeJob): EncodedBlocks {
     };
     const frame = sealFrame(frameKey, identity, isWorthwhile ? compressed : raw);
     parts.push(frame);
+    giveBackOutput(compressed);
     const offsetBytes = framesBytes;
     framesBytes += frame.length;
     return {
@@ -151,8 +153,10 @@ export function decodeFrames(job: DecodeJob): Uint8Array {
   };
   for (const frame of job.frames) {
     const keys = { frameKey: keyObjectOf(frame.frameKey), hashKey: keyObjectOf(frame.hashKey) };
-    raw.set(decodeFrame(job.bytes, frame, keys), at);
+    const content = decodeFrame(job.bytes, frame, keys);
+    raw.set(content, at);
     at += frame.rawBytes;
+    giveBackOutput(content);
   }
   return raw;
 }
@@ -161,7 +165,7 @@ function decodeFrame(
   bytes: Uint8Array,
   frame: FrameToDecode,
   keys: { readonly frameKey: KeyObject; readonly hashKey: KeyObject },
-): Uint8Array {
+): Buffer {
   const sealed = bytes.subarray(frame.offsetBytes, frame.offsetBytes + frame.storedBytes);
   requireIntact(sealed.length === frame.storedBytes && sealed.length > TAG_BYTES, "a frame is cut");
   const content = unsealFrame(
@@ -175,7 +179,9 @@ function decodeFrame(
     },
     sealed,
   );
-  const raw = frame.encoding === ENCODINGS.zstd ? decompress(content, frame.rawBytes) : content;
+  const isCompressed = frame.encoding === ENCODINGS.zstd;
+  const raw = isCompressed ? decompress(content, frame.rawBytes) : content;
+  if (isCompressed) giveBack(content);
   requireIntact(raw.length === frame.rawBytes, "a block has the wrong length");
   requireIntact(
     timingSafeEqual(blockHash(keys.hashKey, raw), frame.hash),

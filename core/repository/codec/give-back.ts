@@ -8,3 +8,14 @@ export function giveBack(bytes: Uint8Array): void {
   const isWhole = buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength;
   if (isWhole && !buffer.detached) buffer.transfer(0);
 }
+
+/**
+ * The same for what zlib returned: the beginning of a buffer that it made for this output alone,
+ * unless that is small enough for Node's shared pool. The next block then finds memory that the
+ * processor still has in its cache, which a restore feels more than the garbage collection itself.
+ */
+export function giveBackOutput(bytes: Buffer): void {
+  const { buffer, byteOffset } = bytes;
+  const isOwn = byteOffset === 0 && buffer.byteLength > Buffer.poolSize;
+  if (isOwn && buffer instanceof ArrayBuffer && !buffer.detached) buffer.transfer(0);
+}
