@@ -16,6 +16,7 @@ export class MapBuilder {
   readonly #keyNumber: number;
   readonly #leaves: LeafTable;
   readonly #packs = new Map<string, MutablePackUse>();
+  readonly #entries = emptyLeaf();
   #isChanged: boolean;
 
   /**
@@ -55,9 +56,12 @@ export class MapBuilder {
     }
   }
 
-  /** Entries that a leaf starts from. */
+  /** Entries that a leaf starts from. One leaf at a time: the array is used again by the next. */
   startLeaf(base: Leaf | undefined): MutableLeaf {
-    return this.#inherits && base !== undefined ? [...base] : emptyLeaf();
+    const entries = this.#entries;
+    const inherited = this.#inherits ? base : undefined;
+    for (let block = 0; block < entries.length; block++) entries[block] = inherited?.[block];
+    return entries;
   }
 
   async finishLeaf(
