@@ -7,6 +7,7 @@ import {
   type RegionSettings,
 } from "#core/model/region-record.ts";
 import { slotKey } from "#core/model/session.ts";
+import { readExpectedDiskAccesses } from "../activities/expected-disk-accesses.ts";
 import { readRegion } from "../activities/region-facts.ts";
 import { repositoriesOf } from "../activities/regions.ts";
 import type { AppContext } from "../app-context.ts";
@@ -127,7 +128,8 @@ export const regionEndpoints: readonly Endpoint[] = [
       );
       const plan = planRegion(facts, config);
       const actions = plan.actions.map(({ action, ...rest }) => ({ ...action, ...rest }));
-      return { status: 200, body: { location, ...plan, actions } };
+      const diskAccesses = await readExpectedDiskAccesses(context, location);
+      return { status: 200, body: { location, ...plan, actions, diskAccesses } };
     },
   },
   {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type { DiskConfiguration, VmConfiguration } from "#core/model/vm-configuration.ts";
+import { readExpectedDiskAccesses } from "#functions/activities/expected-disk-accesses.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { createTestVm, SUBSCRIPTION } from "./test-vm.ts";
 import { addRepository, createWorld, type World } from "./test-world.ts";
@@ -115,6 +116,31 @@ describe("disk accesses of a backup", () => {
       true,
     ]);
     expect(accesses(world)).toEqual(before);
+  });
+
+  it("are those that the plan of the region told before", async () => {
+    const vms = [vmWith(2), vmWith(2, 1)];
+    const world = await prepare(vms, { HOLDFAST_WORKERS_PER_REGION_MAX: "2" });
+    const [expected] = await readExpectedDiskAccesses(world.context, "westeurope");
+    expect(accesses(world)).toEqual([]);
+    expect(expected?.actions.map(({ kind }) => kind)).toEqual(
+      [1, 2].flatMap(() => [
+        "create-disk-access",
+        "create-disk-endpoint",
+        "create-disk-zone-group",
+      ]),
+    );
+    workForAMinute(world);
+    await Promise.all(vms.map((vm) => backUp(world, vm)));
+    const made = [...accesses(world), ...endpoints(world).map(({ endpointId }) => endpointId)];
+    const told = expected?.actions.map(({ resourceId }) => resourceId) ?? [];
+    expect(told.filter((id) => !id.includes("/privateDnsZoneGroups/")).sort()).toEqual(made.sort());
+    expect(world.azure.region.made).toEqual(
+      expect.arrayContaining(told.filter((id) => id.includes("/privateDnsZoneGroups/"))),
+    );
+    const [after] = await readExpectedDiskAccesses(world.context, "westeurope");
+    expect(after).toMatchObject({ actions: [], neededCount: 2 });
+    expect(await readExpectedDiskAccesses(world.context, "northeurope")).toEqual([]);
   });
 
   it("carry bases that had another disk access or none", async () => {
