@@ -51,6 +51,14 @@ const listenerFactories: Record<StorageService, ListenerFactory> = {
 };
 const services = ["blob", "queue", "table"] as const;
 
+const {
+  BatchSerialization: batches,
+}: {
+  readonly BatchSerialization: {
+    readonly prototype: { extractPath: (uri: string) => RegExpMatchArray | null };
+  };
+} = require("azurite/dist/src/table/batch/BatchSerialization.js");
+
 const gate = new RequestGate();
 const unprotected = { versioning: false, immutableStorage: false, immutableContainers: [] };
 let accounts: ReadonlyMap<string, Account & AccountKeys> = new Map();
@@ -105,6 +113,12 @@ for (const service of services) {
     return byNetwork(allowed);
   };
 }
+// Azurite finds the table of an operation in a transaction behind the account's name in the path.
+const { extractPath } = batches.prototype;
+batches.prototype.extractPath = function extractTable(uri) {
+  const named = /^https:\/\/[a-z0-9]+\.table\.core\.windows\.net(?::\d+)?\/(\w+)/i.exec(uri);
+  return named ?? extractPath.call(this, uri);
+};
 installFront(
   {
     protectionOf: (account) => accounts.get(account)?.protection ?? unprotected,
