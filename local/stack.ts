@@ -24,7 +24,7 @@ import { apiAudience, appSettings } from "./stack/app-settings.ts";
 import { startCloud, type Cloud } from "./stack/cloud.ts";
 import type { StackAddresses, VerbHandlers, VerbOutput } from "./stack/control-protocol.ts";
 import { startControlServer } from "./stack/control-server.ts";
-import { deploy, type Deployment } from "./stack/deployment.ts";
+import { deploy, otherSubscriptionId, type Deployment } from "./stack/deployment.ts";
 import { Estate } from "./stack/estate.ts";
 import { FunctionsProcess } from "./stack/functions-process.ts";
 import { choosePorts, type StackPorts } from "./stack/ports.ts";
@@ -58,6 +58,8 @@ export interface Stack extends AsyncDisposable {
   /** With `namespaces` only. */
   readonly privateNetwork: PrivateNetwork | undefined;
   readonly estate: Estate;
+  /** Machines in the other subscription. */
+  readonly otherEstate: Estate;
   /** The host with the app: tests kill and start it. */
   readonly functions: FunctionsProcess;
   status(): VerbOutput<"status">;
@@ -95,8 +97,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     { ...options, cloud, deployment, ports, secrets, tls, privateNetwork },
     parts,
   );
-  const { arm, disks, offerFile, evict } = cloud;
-  const estate = new Estate({ arm, deployment, disks, offerFile, evict });
+  const { estate, otherEstate } = estatesOf(cloud, deployment);
   const addresses: StackAddresses = {
     api: `http://127.0.0.1:${ports.api}/api/v1`,
     resourceManager: cloud.resourceManager.endpoint,
@@ -111,6 +112,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     cloud,
     privateNetwork,
     estate,
+    otherEstate,
     functions,
     status: () => ({
       processId: process.pid,
@@ -143,6 +145,19 @@ interface AppParts extends StackOptions {
   readonly secrets: StackSecrets;
   readonly tls: ServerTls;
   readonly privateNetwork: PrivateNetwork | undefined;
+}
+
+/** Machines in each of the two subscriptions. */
+function estatesOf(cloud: Cloud, deployment: Deployment): Pick<Stack, "estate" | "otherEstate"> {
+  const { arm, disks, offerFile, evict } = cloud;
+  const other = {
+    subscriptionId: otherSubscriptionId,
+    workloadResourceGroupId: deployment.otherWorkloadResourceGroupId,
+  };
+  return {
+    estate: new Estate({ arm, deployment, disks, offerFile, evict }),
+    otherEstate: new Estate({ arm, deployment: other, disks, offerFile, evict }),
+  };
 }
 
 /** A name for the machine's network namespaces that no other state directory has. */

@@ -1,5 +1,5 @@
 import type { StorageEndpoints } from "#local/storage/storage-backend.ts";
-import type { Deployment } from "./deployment.ts";
+import { otherSubscriptionId, type Deployment } from "./deployment.ts";
 import { repositorySecretName, type StackSecrets } from "./secrets.ts";
 
 export const apiAudience = "api://holdfast";
@@ -38,7 +38,7 @@ export function appSettings(environment: AppEnvironment): Record<string, string>
     HOLDFAST_STORAGE__clientId: deployment.controlPlaneIdentity.clientId,
     AZURE_CLIENT_ID: deployment.controlPlaneIdentity.clientId,
     HOLDFAST_CONTROL_PLANE_ID: secrets.controlPlaneId,
-    HOLDFAST_SUBSCRIPTION_IDS: deployment.subscriptionId,
+    HOLDFAST_SUBSCRIPTION_IDS: `${deployment.subscriptionId},${otherSubscriptionId}`,
     HOLDFAST_WORKER_RESOURCE_GROUP_ID: deployment.workerResourceGroupId,
     HOLDFAST_WORKER_IDENTITY_ID: deployment.workerIdentity.resourceId,
     HOLDFAST_WORKER_CLIENT_ID: deployment.workerIdentity.clientId,

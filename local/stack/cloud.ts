@@ -26,7 +26,7 @@ import { openVmHost, type GuestNetworks, type VmHost } from "#local/vm-host/vm-h
 import { ArmClient } from "./arm-client.ts";
 import { storageEndpointsOf } from "./azure-names.ts";
 import { startDataPlanes } from "./data-planes.ts";
-import { subscriptionId } from "./deployment.ts";
+import { otherSubscriptionId, subscriptionId } from "./deployment.ts";
 import { EndpointOrigins } from "./network-origins.ts";
 import type { PrivateNetwork } from "./private-network.ts";
 import type { StackPorts } from "./ports.ts";
@@ -94,7 +94,10 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
       listen: { host, port: ports.resourceManager, tls },
       tokens,
       principals,
-      subscriptions: [{ subscriptionId, displayName: "Local subscription" }],
+      subscriptions: [
+        { subscriptionId, displayName: "Local subscription" },
+        { subscriptionId: otherSubscriptionId, displayName: "Other subscription" },
+      ],
       providers: [
         compute,
         networkProvider,
@@ -159,8 +162,10 @@ function operatorClient(
   { operator, tokens }: { operator: Principal; tokens: TokenService },
 ): ArmClient {
   const { objectId, clientId } = operator;
-  const scope = `/subscriptions/${subscriptionId}`;
-  resourceManager.assignRole({ principalId: objectId, role: "Owner", scope });
+  for (const id of [subscriptionId, otherSubscriptionId]) {
+    const scope = `/subscriptions/${id}`;
+    resourceManager.assignRole({ principalId: objectId, role: "Owner", scope });
+  }
   const request = { oid: objectId, appId: clientId, audience: armAudience };
   return new ArmClient({
     endpoint: resourceManager.endpoint,

@@ -11,6 +11,8 @@ import type { ArmClient } from "./arm-client.ts";
 import { deployControlNetwork, type ControlNetwork } from "./control-network.ts";
 
 export const subscriptionId = "7c1f0f56-4a0e-4d5f-8f0b-2c9a6d3e1b47";
+/** Another subscription with machines to protect: only what must be beside them is made there. */
+export const otherSubscriptionId = "b0b7f2f1-63c5-4a5e-9a57-1d5f6f5c9a20";
 const homeLocation = "westeurope";
 const groupNames = {
   /** The control plane itself. */
@@ -46,6 +48,8 @@ export interface Deployment {
   readonly subscriptionId: string;
   readonly workerResourceGroupId: string;
   readonly workloadResourceGroupId: string;
+  /** Of the other subscription. */
+  readonly otherWorkloadResourceGroupId: string;
   readonly controlPlaneIdentity: Identity;
   readonly workerIdentity: Identity;
   readonly controlAccountId: string;
@@ -77,10 +81,14 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
     const body = { location: homeLocation };
     await put(arm, groupId(name), apiVersions.resourceGroups, body);
   }
+  for (const name of [groupNames.workers, groupNames.workloads]) {
+    const body = { location: homeLocation };
+    await put(arm, otherGroupId(name), apiVersions.resourceGroups, body);
+  }
   const controlPlaneIdentity = await deployIdentity(arm, "holdfast-control-plane");
   const workerIdentity = await deployIdentity(arm, "holdfast-worker");
-  const controlAccountId = await deployStorageAccount(arm, controlAccountName, "Disabled");
-  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName, "Disabled");
+  const controlAccountId = await deployStorageAccount(arm, controlAccountName);
+  const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName);
   const controlNetwork = await deployControlNetwork(arm, {
     resourceGroupId: groupId(groupNames.control),
     location: homeLocation,
@@ -101,6 +109,7 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
     subscriptionId,
     workerResourceGroupId: groupId(groupNames.workers),
     workloadResourceGroupId: groupId(groupNames.workloads),
+    otherWorkloadResourceGroupId: otherGroupId(groupNames.workloads),
     controlPlaneIdentity,
     workerIdentity,
     controlAccountId,
@@ -111,12 +120,14 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
 }
 
 /** Subnet for sample machines of a region; made when it is missing. */
-export async function ensureSampleSubnet(arm: ArmClient, location: string): Promise<string> {
-  const networkId = `${groupId(groupNames.workloads)}/providers/Microsoft.Network/virtualNetworks/workloads-${location}`;
-  const existing = await arm.list(
-    `${groupId(groupNames.workloads)}/providers/Microsoft.Network/virtualNetworks`,
-    apiVersions.virtualNetworks,
-  );
+export async function ensureSampleSubnet(
+  arm: ArmClient,
+  workloadResourceGroupId: string,
+  location: string,
+): Promise<string> {
+  const networks = `${workloadResourceGroupId}/providers/Microsoft.Network/virtualNetworks`;
+  const networkId = `${networks}/workloads-${location}`;
+  const existing = await arm.list(networks, apiVersions.virtualNetworks);
   const idOf = z.looseObject({ id: z.string() });
   const isThere = existing.some(
     (network) => idOf.parse(network).id.toLowerCase() === networkId.toLowerCase(),
@@ -144,6 +155,10 @@ async function assignControlPlaneRoles(
     [groupId(groupNames.workloads), await deployRole(arm, "holdfast-restore")],
     [groupId(groupNames.workers), await deployRole(arm, "holdfast-workers")],
     [groupId(groupNames.workers), await deployRole(arm, "holdfast-disk-accesses")],
+    // Snapshots are beside their disks, and so are the disk accesses that they are read through.
+    [`/subscriptions/${otherSubscriptionId}`, await deployRole(arm, "holdfast-source")],
+    [otherGroupId(groupNames.workers), await deployRole(arm, "holdfast-disk-accesses")],
+    [otherGroupId(groupNames.workloads), await deployRole(arm, "holdfast-restore")],
     // The control plane's network with the zones and endpoints that all regions share.
     [groupId(groupNames.control), await deployRole(arm, "holdfast-hub")],
     [groupId(groupNames.control), await deployRole(arm, "holdfast-private-dns")],
@@ -178,17 +193,18 @@ async function deployIdentity(arm: ArmClient, name: string): Promise<Identity> {
   return { resourceId: id, clientId: properties.clientId, principalId: properties.principalId };
 }
 
-async function deployStorageAccount(
-  arm: ArmClient,
-  name: string,
-  publicNetworkAccess: "Enabled" | "Disabled",
-): Promise<string> {
+/** Reached through private endpoints only. */
+async function deployStorageAccount(arm: ArmClient, name: string): Promise<string> {
   const id = `${groupId(groupNames.control)}/providers/Microsoft.Storage/storageAccounts/${name}`;
   await put(arm, id, apiVersions.storageAccounts, {
     location: homeLocation,
     kind: "StorageV2",
     sku: { name: "Standard_LRS" },
-    properties: { minimumTlsVersion: "TLS1_2", allowBlobPublicAccess: false, publicNetworkAccess },
+    properties: {
+      minimumTlsVersion: "TLS1_2",
+      allowBlobPublicAccess: false,
+      publicNetworkAccess: "Disabled",
+    },
   });
   return id;
 }
@@ -213,7 +229,7 @@ async function deployRole(arm: ArmClient, name: string): Promise<string> {
           notDataActions: [],
         },
       ],
-      assignableScopes: [scope],
+      assignableScopes: [scope, `/subscriptions/${otherSubscriptionId}`],
     },
   });
   return guid;
@@ -239,6 +255,10 @@ function guidOf(text: string): string {
 
 function groupId(name: string): string {
   return `/subscriptions/${subscriptionId}/resourceGroups/${name}`;
+}
+
+function otherGroupId(name: string): string {
+  return `/subscriptions/${otherSubscriptionId}/resourceGroups/${name}`;
 }
 
 async function put(

@@ -26,7 +26,8 @@ const copySizeBytes = 4 * 1024 * 1024;
 
 export interface EstateOptions {
   readonly arm: ArmClient;
-  readonly deployment: Deployment;
+  /** The subscription, and the group where machines are made. */
+  readonly deployment: Pick<Deployment, "subscriptionId" | "workloadResourceGroupId">;
   readonly disks: DiskService;
   /** Lets Resource Manager import this `file:` URI. */
   readonly offerFile: (uri: string) => void;
@@ -230,7 +231,11 @@ export class Estate {
   }
 
   async #createNic(wanted: VerbInput<"createVm">): Promise<string> {
-    const subnetId = await ensureSampleSubnet(this.#options.arm, wanted.region);
+    const subnetId = await ensureSampleSubnet(
+      this.#options.arm,
+      this.#options.deployment.workloadResourceGroupId,
+      wanted.region,
+    );
     const id = this.#id(`Microsoft.Network/networkInterfaces/${wanted.name}-nic`);
     const configuration = {
       name: "primary",
