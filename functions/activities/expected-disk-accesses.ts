@@ -6,6 +6,12 @@ import type { AppContext } from "../app-context.ts";
 import { readWorkerConfiguration } from "../worker-configurations.ts";
 import { poolNamesOf, readDiskAccessPlan } from "./disk-accesses.ts";
 
+interface ExpectedAction {
+  readonly kind: DiskAccessActionKind;
+  readonly resourceId: string;
+  readonly reason: string;
+}
+
 /** What a run of all VMs of a region would make of disk accesses in one subscription. */
 export interface ExpectedDiskAccesses {
   readonly subscriptionId: string;
@@ -13,11 +19,7 @@ export interface ExpectedDiskAccesses {
   readonly slots: number;
   readonly neededCount: number;
   /** Each disk access that is to be made comes with its endpoint and its names. */
-  readonly actions: readonly {
-    readonly kind: DiskAccessActionKind;
-    readonly resourceId: string;
-    readonly reason: string;
-  }[];
+  readonly actions: readonly ExpectedAction[];
   readonly waitingFor: readonly string[];
   readonly findings: readonly string[];
   readonly notes: readonly string[];
@@ -49,7 +51,7 @@ async function expectedIn(
 ): Promise<ExpectedDiskAccesses> {
   const plan = await readDiskAccessPlan(context, pool, { slots, retiring: [] });
   const names = poolNamesOf(context, pool);
-  const actions = plan.actions.flatMap(({ kind, name, reason }) => {
+  const actions = plan.actions.flatMap(({ kind, name, reason }): ExpectedAction[] => {
     const endpointId = names.endpointIdOf(name);
     const zoneGroup = {
       kind: "create-disk-zone-group" as const,

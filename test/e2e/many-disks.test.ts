@@ -52,11 +52,11 @@ beforeAll(async () => {
     );
     vms.push(...(await Promise.all(made)));
   }
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   await stop?.();
-});
+}, 60_000);
 
 async function backUpAtOnce(which: readonly VmRow[]): Promise<RestorePoint[]> {
   const sessions = await Promise.all(which.map((vm) => startBackup(running, vm)));
