@@ -38,6 +38,15 @@ const subscription = resourceId("x", "y").split("/").slice(0, 3).join("/");
 const groupId = `${subscription}/resourceGroups/${group}`;
 const subnetOwner = resourceId("Microsoft.Network/virtualNetworks", "holdfast");
 const securityGroupId = resourceId("Microsoft.Network/networkSecurityGroups", "holdfast");
+const diskAccessId = resourceId("Microsoft.Compute/diskAccesses", "holdfast");
+/** The groups of the control plane, of private DNS zones and of repositories. */
+const hubGroup = `${subscription}/resourceGroups/hub`;
+const zoneGroup = `${subscription}/resourceGroups/zones`;
+const repositoryGroup = `${subscription}/resourceGroups/repositories`;
+const hubId = `${hubGroup}/providers/Microsoft.Network/virtualNetworks/hub`;
+const zoneId = `${zoneGroup}/providers/Microsoft.Network/privateDnsZones/privatelink.blob.core.windows.net`;
+const repositoryId = `${repositoryGroup}/providers/Microsoft.Storage/storageAccounts/holdfastrepository`;
+const subnetId = `${subnetOwner}/subnets/workers`;
 let cloud: ComputeCloud;
 
 beforeAll(async () => {
@@ -61,24 +70,29 @@ interface Role {
   readonly unused: () => string[];
 }
 
-/** A principal with one role of `infra/roles`, and what it does. */
-function withRole(name: string, scope: string): Role {
-  const path = join(import.meta.dirname, "../../../infra/roles", `${name}.json`);
-  const role = roleSchema.parse(JSON.parse(readFileSync(path, "utf8")));
-  const guid = randomUUID();
+/** A principal with some roles of `infra/roles`, and what it does. */
+function withRoles(scopes: Readonly<Record<string, string>>): Role {
   const { resources, context } = cloud.manager;
-  resources.put(`${subscription}/providers/Microsoft.Authorization/roleDefinitions/${guid}`, {
-    body: {
-      properties: {
-        roleName: role.Name,
-        type: "CustomRole",
-        permissions: [{ actions: role.Actions }],
-        assignableScopes: [subscription],
-      },
-    },
+  const names = Object.keys(scopes);
+  const principal = context.principals.create({
+    kind: "ServicePrincipal",
+    displayName: names.join(" "),
   });
-  const principal = context.principals.create({ kind: "ServicePrincipal", displayName: name });
-  cloud.manager.assignRole({ principalId: principal.objectId, role: guid, scope });
+  const actions = new Set<string>();
+  for (const [name, scope] of Object.entries(scopes)) {
+    const path = join(import.meta.dirname, "../../../infra/roles", `${name}.json`);
+    const role = roleSchema.parse(JSON.parse(readFileSync(path, "utf8")));
+    const guid = randomUUID();
+    const roleName = `${role.Name} ${guid}`;
+    const permissions = [{ actions: role.Actions }];
+    resources.put(`${subscription}/providers/Microsoft.Authorization/roleDefinitions/${guid}`, {
+      body: {
+        properties: { roleName, type: "CustomRole", permissions, assignableScopes: [subscription] },
+      },
+    });
+    cloud.manager.assignRole({ principalId: principal.objectId, role: guid, scope });
+    for (const action of role.Actions) actions.add(action);
+  }
   const asked = new Set<string>();
   cloud.manager.onRequest(({ principalId, action, linkedActions }) => {
     if (principalId !== principal.objectId) return;
@@ -93,10 +107,23 @@ function withRole(name: string, scope: string): Role {
     region: createRegion(options),
     principalId: principal.objectId,
     unused: () =>
-      role.Actions.filter(
+      [...actions].filter(
         (action) => !pollActions.test(action) && !asked.has(action.toLowerCase()),
       ),
   };
+}
+
+/** Of somebody who may do all: for what others have made before. */
+function ownerPorts(): Pick<Role, "compute" | "region"> {
+  const { credential, manager } = cloud;
+  const options = { credential, resourceManagerUrl: manager.endpoint };
+  return { compute: createCompute(options), region: createRegion(options) };
+}
+
+async function ready(read: () => Promise<{ provisioning: string } | undefined>): Promise<void> {
+  await expect
+    .poll(async () => (await read())?.provisioning, { timeout: 10_000 })
+    .toBe("succeeded");
 }
 
 async function collect<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
@@ -122,26 +149,66 @@ let source: VmConfiguration;
 
 test("role holdfast-source: reads VMs, takes and exports snapshots", async () => {
   source = await makeSource();
-  const { compute, unused } = withRole("holdfast-source", subscription);
+  const { compute, unused } = withRoles({ "holdfast-source": subscription });
   expect(await collect(compute.listVms(subscription.split("/")[2] ?? ""))).toHaveLength(1);
   const vm = await compute.readVm(vmId("source"));
   const snapshotId = resourceId("Microsoft.Compute/snapshots", "s");
   const sourceDiskId = vm?.osDisk.resourceId ?? "";
-  await compute.startSnapshot({ snapshotId, sourceDiskId, location: region, tags: { own: "1" } });
+  const owner = ownerPorts();
+  for (const id of [diskAccessId, `${diskAccessId}-other`]) {
+    await owner.compute.startDiskAccess({ diskAccessId: id, location: region, tags: {} });
+    await ready(() => owner.compute.readDiskAccess(id));
+  }
+  const tags = { own: "1" };
+  await compute.startSnapshot({ snapshotId, sourceDiskId, location: region, tags, diskAccessId });
   await expect
     .poll(async () => (await compute.readSnapshot(snapshotId))?.provisioning)
     .toBe("succeeded");
   expect(
     await collect(compute.listOwned(subscription.split("/")[2] ?? "", "own", "1")),
   ).toHaveLength(1);
+  await compute.startSnapshotAccess(snapshotId, `${diskAccessId}-other`);
+  await ready(() => compute.readSnapshot(snapshotId));
+  expect(await compute.listUsedDiskAccesses(subscription.split("/")[2] ?? "")).toEqual(
+    new Set([`${diskAccessId}-other`.toLowerCase()]),
+  );
   await compute.grantAccess(snapshotId, "Read", 600, signal);
   await compute.revokeAccess(snapshotId, signal);
   await compute.startDeleteSnapshot(snapshotId);
   expect(unused()).toEqual([]);
 });
 
-test("role holdfast-workers: makes networks, staging accounts and workers, and removes them", async () => {
-  const { compute, region: port, principalId, unused } = withRole("holdfast-workers", groupId);
+test("roles of regions: make private networks, staging accounts and workers, and remove them", async () => {
+  const owner = ownerPorts();
+  for (const id of [hubGroup, zoneGroup, repositoryGroup]) {
+    cloud.manager.resources.put(id, { body: { location: region, properties: {} } });
+  }
+  const hubSecurity = `${hubGroup}/providers/Microsoft.Network/networkSecurityGroups/hub`;
+  await owner.region.startSecurityGroup(hubSecurity, region, {});
+  await ready(() => owner.region.readSecurityGroup(hubSecurity));
+  const place = { location: region, tags: {} };
+  await owner.region.startNetwork({
+    ...place,
+    networkId: hubId,
+    addressPrefix: "10.8.0.0/24",
+    subnetName: "endpoints",
+    securityGroupId: hubSecurity,
+  });
+  await ready(() => owner.region.readNetwork(hubId));
+  await owner.region.startStagingAccount(repositoryId, region, {});
+
+  const {
+    compute,
+    region: port,
+    principalId,
+    unused,
+  } = withRoles({
+    "holdfast-workers": groupId,
+    "holdfast-disk-accesses": groupId,
+    "holdfast-hub": hubGroup,
+    "holdfast-private-dns": zoneGroup,
+    "holdfast-shared-account": repositoryGroup,
+  });
   const identityType = "Microsoft.ManagedIdentity/userAssignedIdentities";
   const identityResourceId = resourceId(identityType, "workers");
   cloud.manager.resources.put(identityResourceId, { body: { location: region, properties: {} } });
@@ -152,28 +219,76 @@ test("role holdfast-workers: makes networks, staging accounts and workers, and r
   });
   const role = "Managed Identity Operator";
   cloud.manager.assignRole({ principalId, role, scope: identityResourceId });
+  await port.startSecurityGroup(securityGroupId, region, {});
+  await ready(() => port.readSecurityGroup(securityGroupId));
   const network = {
-    virtualNetworkId: subnetOwner,
+    networkId: subnetOwner,
     subnetName: "workers",
-    networkSecurityGroupId: securityGroupId,
-    location: region,
+    securityGroupId,
     addressPrefix: "10.9.0.0/24",
-    tags: {},
   };
-  await port.startNetwork(network);
-  await expect
-    .poll(async () => (await port.readNetwork(subnetOwner, "workers"))?.provisioning)
-    .toBe("succeeded");
-  // Only a missing subnet is added to a network that exists; this one has no room for it.
-  await port.startNetwork({ ...network, subnetName: "more", addressPrefix: "10.9.0.0/24" }).then(
-    () => expect.unreachable("the address range is taken"),
-    (error: unknown) => expect(error).toMatchObject({ code: "NetcfgSubnetRangesOverlap" }),
-  );
+  await port.startNetwork({ ...network, ...place });
+  await ready(() => port.readNetwork(subnetOwner));
+  // This one has no room in its network.
+  await expect(port.startSubnet({ ...network, subnetName: "more" })).rejects.toMatchObject({
+    code: "NetcfgSubnetRangesOverlap",
+  });
+  await port.readRoutes(resourceId("Microsoft.Network/routeTables", "none"));
+  const peerings = [
+    [`${subnetOwner}/virtualNetworkPeerings/hub`, hubId],
+    [`${hubId}/virtualNetworkPeerings/workers`, subnetOwner],
+  ] as const;
+  for (const [peeringId, remoteId] of peerings) {
+    await port.startPeering(peeringId, remoteId);
+    await ready(() => port.readNetwork(subnetOwner));
+    await ready(() => port.readNetwork(hubId));
+  }
   const accountId = resourceId("Microsoft.Storage/storageAccounts", "holdfaststaging");
-  await port.startStagingAccount({ accountId, location: region, tags: { own: "1" } });
-  expect(await port.findStagingAccount(groupId, region, "own", "1")).toBeDefined();
+  await port.startStagingAccount(accountId, region, { own: "1" });
+  const subscriptionId = subscription.split("/")[2] ?? "";
+  await expect
+    .poll(async () => (await collect(port.listStorageAccounts(subscriptionId))).length)
+    .toBe(2);
+  await port.secureStagingAccount(accountId);
+  await port.writeLifecycleRule(accountId);
+  expect(await port.readLifecycleRules(accountId)).toHaveLength(1);
+  await compute.startDiskAccess({ diskAccessId: `${diskAccessId}-region`, ...place });
+  await ready(() => compute.readDiskAccess(`${diskAccessId}-region`));
+  expect(await collect(compute.listDiskAccesses(groupId, "own", "1"))).toEqual([]);
+  await port.startZone(zoneId, {});
+  await ready(() => port.readZone(zoneId));
+  for (const [name, networkId] of [
+    ["workers", subnetOwner],
+    ["hub", hubId],
+  ] as const) {
+    await port.startZoneLink(`${zoneId}/virtualNetworkLinks/${name}`, networkId, {});
+  }
+  const hubSubnet = `${hubId}/subnets/endpoints`;
+  for (const [name, targetId, endpointSubnet, service] of [
+    ["staging", accountId, subnetId, "blob"],
+    ["repository", repositoryId, hubSubnet, "blob"],
+    ["disks", `${diskAccessId}-region`, subnetId, "disks"],
+  ] as const) {
+    const endpointId = resourceId("Microsoft.Network/privateEndpoints", name);
+    await port.startPrivateEndpoint({
+      ...place,
+      endpointId,
+      targetId,
+      subnetId: endpointSubnet,
+      service,
+    });
+    const find = async () =>
+      (await collect(port.listPrivateEndpoints(subscriptionId))).find(
+        (each) => each.endpointId === endpointId,
+      );
+    await ready(find);
+    const found = await find();
+    expect(found?.connection).toBe("Approved");
+    await port.startZoneGroup(endpointId, zoneId);
+    if (found !== undefined) await port.readEndpointDns(found);
+  }
+  await port.readAddressRecord(zoneId, "holdfaststaging");
   const nicId = resourceId("Microsoft.Network/networkInterfaces", "worker-nic");
-  const subnetId = `${subnetOwner}/subnets/workers`;
   const nic = { nicId, location: region, subnetId, enableAcceleratedNetworking: true, tags: {} };
   await compute.startNic({ ...nic, networkSecurityGroupId: securityGroupId });
   await expect
@@ -185,7 +300,9 @@ test("role holdfast-workers: makes networks, staging accounts and workers, and r
     nicId,
     location: region,
     vmSize: "Standard_F2s_v2",
-    imageUrn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140",
+    image: { kind: "marketplace", urn: "Canonical:ubuntu-24_04-lts:server:24.04.202610140" },
+    priority: "regular",
+    osDisk: "managed",
     identityResourceId,
     tags: {},
   });
@@ -202,6 +319,14 @@ test("role holdfast-workers: makes networks, staging accounts and workers, and r
     timeoutSeconds: 60,
   });
   await compute.readRunCommand(vmResourceId, "install");
+  await expect
+    .poll(() => compute.startDeallocateVm(vmResourceId).then(() => "sent", String))
+    .toBe("sent");
+  await expect
+    .poll(async () => (await compute.readWorkerVm(vmResourceId))?.power)
+    .toBe("deallocated");
+  await compute.startPowerOnVm(vmResourceId);
+  await expect.poll(async () => (await compute.readWorkerVm(vmResourceId))?.power).toBe("running");
   await compute.startDeleteVm(vmResourceId);
   await expect
     .poll(() => compute.readVmProvisioning(vmResourceId), { timeout: 10_000 })
@@ -211,14 +336,31 @@ test("role holdfast-workers: makes networks, staging accounts and workers, and r
   expect(await compute.readDisk(leftDisk)).toBeDefined();
   await compute.startDeleteDisk(leftDisk);
   await compute.startDeleteNic(nicId);
+  for (const [peeringId] of peerings) {
+    await port.startDeletePeering(peeringId);
+    await ready(() => port.readNetwork(subnetOwner));
+    await ready(() => port.readNetwork(hubId));
+  }
+  await compute.startDeleteDiskEndpoint(resourceId("Microsoft.Network/privateEndpoints", "disks"));
+  await expect
+    .poll(() => compute.startDeleteDiskAccess(`${diskAccessId}-region`).then(() => "sent", String))
+    .toBe("sent");
   expect(unused()).toEqual([]);
 });
 
 test("role holdfast-restore: makes disks, NICs and a VM, and undoes it", async () => {
-  const { compute, unused } = withRole("holdfast-restore", groupId);
+  const { compute, unused } = withRoles({ "holdfast-restore": groupId });
   const target = diskId("restored-os");
   const { sizeBytes, skuName } = source.osDisk;
-  const upload = { diskId: target, location: region, zones: [], sizeBytes, skuName, tags: {} };
+  const upload = {
+    diskId: target,
+    location: region,
+    zones: [],
+    sizeBytes,
+    skuName,
+    tags: {},
+    diskAccessId,
+  };
   await compute.startUploadDisk({ ...upload, osType: "Linux" });
   await expect.poll(async () => (await compute.readDisk(target))?.diskState).toBe("ReadyToUpload");
   const sas = await compute.grantAccess(target, "Write", 600, signal);
@@ -229,7 +371,7 @@ test("role holdfast-restore: makes disks, NICs and a VM, and undoes it", async (
   await compute.startNic({
     nicId,
     location: region,
-    subnetId: `${subnetOwner}/subnets/workers`,
+    subnetId,
     networkSecurityGroupId: securityGroupId,
     enableAcceleratedNetworking: false,
     tags: {},
