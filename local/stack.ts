@@ -161,7 +161,7 @@ function estatesOf(cloud: Cloud, deployment: Deployment): Pick<Stack, "estate" |
 }
 
 /** A name for the machine's network namespaces that no other state directory has. */
-function prefixOf(stateDirectory: string): string {
+export function prefixOf(stateDirectory: string): string {
   return `hf${createHash("sha256").update(stateDirectory).digest("hex").slice(0, 6)}`;
 }
 

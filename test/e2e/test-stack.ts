@@ -11,6 +11,7 @@ import { startStack, type Stack } from "#local/stack.ts";
 import { ApiClient } from "#local/stack/api-client.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
 import { repositorySecretName } from "#local/stack/secrets.ts";
+import { findOrphans, findRemains, readEstate } from "./estate.ts";
 
 /** A whole local Azure with the product in it, and what an operator does with it. */
 export interface TestStack {
@@ -18,6 +19,7 @@ export interface TestStack {
   readonly api: ApiClient;
   readonly directory: string;
   readonly repositoryId: string;
+  /** Throws when something is left that was not there before, and does not belong there. */
   stop(): Promise<void>;
 }
 
@@ -40,6 +42,7 @@ export async function startTestStack(
   if (!existsSync("dist/functions/main.mjs")) throw new Error("build first: npm run build");
   const directory = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
   const stack = await startStack({ stateDirectory: join(directory, "state"), settings });
+  const before = await readEstate(stack);
   const api = new ApiClient({
     baseUrl: stack.addresses.api,
     readToken: async () => (await stack.issueApiToken()).token,
@@ -54,8 +57,11 @@ export async function startTestStack(
     directory,
     repositoryId,
     async stop() {
+      const left = await findOrphans(stack, api, before).catch((error: unknown) => [String(error)]);
       await stack.stop();
+      left.push(...(await findRemains(directory, before)));
       await rm(directory, { recursive: true, force: true });
+      if (left.length > 0) throw new Error(`The estate is not as it was:\n${left.join("\n")}`);
     },
   };
 }
