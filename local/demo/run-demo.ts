@@ -16,6 +16,7 @@ import { findDifference } from "./compare-disks.ts";
 import { describePoints } from "./disk-report.ts";
 import { changeBlocks } from "./guest-changes.ts";
 import { waitForCleanEstate } from "./leftovers.ts";
+import { checkHealth, listFromContainer } from "./look-after.ts";
 import type { Narration } from "./narration.ts";
 import { createSampleImage } from "./sample-image.ts";
 import { childrenOf, waitForEnd, waitForSession, type ShownSession } from "./sessions.ts";
@@ -35,6 +36,7 @@ const dataDisk = {
   contentBytes: 100 * mib,
   sources: ["/usr/share", "/usr/lib"],
 };
+const place = { container: "backups", folder: "demo" };
 const restoredName = "web-restored";
 const changedShare = 0.02;
 /** A slot comes every minute; a run takes some seconds on a quiet machine. */
@@ -99,7 +101,7 @@ async function play(demo: Demo, files: ImageFiles): Promise<void> {
   const vms = await narration.step("Creating two virtual machines in two regions", () =>
     createMachines(demo, files),
   );
-  const policyId = await createPolicy(demo, vms);
+  const { policyId, repositoryId } = await createPolicy(demo, vms);
   const first = await narration.step("First backup, started by the policy's timer", () =>
     runPolicy(demo, policyId, []),
   );
@@ -120,6 +122,7 @@ async function play(demo: Demo, files: ImageFiles): Promise<void> {
   );
   narration.say(`\n${describePoints(points)}\n`);
   checkKinds(points);
+  await lookAfter(demo, repositoryId);
   await narration.step("Looking for what was left behind", async () => {
     const bases = points.slice(vms.length).flatMap(snapshotIdsOf);
     const expected = {
@@ -136,6 +139,18 @@ async function play(demo: Demo, files: ImageFiles): Promise<void> {
     narration.say("  no live SAS, no worker, no worker's NIC or disk;");
     narration.say(`  ${bases.length} snapshots: the base of each disk's next incremental`);
   });
+}
+
+async function lookAfter({ api, stack, narration }: Demo, repositoryId: string): Promise<void> {
+  await narration.step("Checking the repository's health on a worker", async () => {
+    narration.say(`  ${await checkHealth(api, repositoryId, runTimeoutMs)}`);
+  });
+  await narration.step(
+    "Reading it with `holdfast repo ls`, without the control plane",
+    async () => {
+      for (const line of await listFromContainer(stack, place)) narration.say(`  ${line}`);
+    },
+  );
 }
 
 function isOfSample({ name }: { name: string }): boolean {
@@ -166,13 +181,15 @@ function describeDisk({ name, sizeBytes }: VmRow["disks"][number]): string {
   return `${name} ${formatSize(sizeBytes)}`;
 }
 
-async function createPolicy({ api, stack }: Demo, vms: readonly VmRow[]): Promise<string> {
+async function createPolicy(
+  { api, stack }: Demo,
+  vms: readonly VmRow[],
+): Promise<{ policyId: string; repositoryId: string }> {
   const { repositoryId } = await api.call("POST", "/repositories", {
     body: {
       name: "demo",
       blobServiceUrl: stack.addresses.blob,
-      container: "backups",
-      folder: "demo",
+      ...place,
       encryption: { kind: "password", secretName: repositorySecretName },
     },
     answer: repositoryAnswerSchema,
@@ -187,7 +204,7 @@ async function createPolicy({ api, stack }: Demo, vms: readonly VmRow[]): Promis
     },
     answer: policyAnswerSchema,
   });
-  return policyId;
+  return { policyId, repositoryId };
 }
 
 /** Enables the policy until its timer has started a run, and waits for that run. */
