@@ -1,11 +1,21 @@
+import { randomUUID } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import { BlobServiceClient, type ContainerClient } from "@azure/storage-blob";
 import { TableClient } from "@azure/data-tables";
 import { z } from "zod";
 import { restorePointSchema } from "#core/model/restore-point.ts";
 import { readSession, type ShownSession } from "#local/demo/sessions.ts";
+import type { Stack } from "#local/stack.ts";
 import type { TestStack } from "./test-stack.ts";
 
 /** What an operator, a storage fault or a thief of keys does to a repository of a test stack. */
+const protectingRole = "holdfast-worker-immutable-repository";
+const rolesApiVersion = "2022-04-01";
+const roleSchema = z.object({
+  Name: z.string(),
+  Actions: z.array(z.string()),
+  DataActions: z.array(z.string()),
+});
 const storageApiVersion = "2023-05-01";
 const runTimeoutMs = 120_000;
 const pollMs = 200;
@@ -108,6 +118,36 @@ export async function createImmutableContainer({ stack }: TestStack, name: strin
     });
   await put("", { isVersioningEnabled: true });
   await put(`/containers/${name}`, { immutableStorageWithVersioning: { enabled: true } });
+  await letWorkersProtect(stack, accountId);
+}
+
+/** With versions the workers need the right to delete them and to set policies (infra/README.md). */
+async function letWorkersProtect({ deployment, cloud }: Stack, accountId: string): Promise<void> {
+  const file = new URL(`../../infra/roles/${protectingRole}.json`, import.meta.url);
+  const role = roleSchema.parse(JSON.parse(await readFile(file, "utf8")));
+  const subscription = `/subscriptions/${deployment.subscriptionId}`;
+  const authorization = "/providers/Microsoft.Authorization";
+  const roleDefinitionId = `${subscription}${authorization}/roleDefinitions/${randomUUID()}`;
+  const { Name: roleName, Actions: actions, DataActions: dataActions } = role;
+  const permission = { actions, notActions: [], dataActions, notDataActions: [] };
+  const put = (path: string, properties: object) =>
+    cloud.arm.request({
+      method: "PUT",
+      path,
+      apiVersion: rolesApiVersion,
+      body: { properties },
+    });
+  await put(roleDefinitionId, {
+    roleName,
+    type: "CustomRole",
+    permissions: [permission],
+    assignableScopes: [subscription],
+  });
+  await put(`${accountId}${authorization}/roleAssignments/${randomUUID()}`, {
+    roleDefinitionId,
+    principalId: deployment.workerIdentity.principalId,
+    principalType: "ServicePrincipal",
+  });
 }
 
 /** The control plane's index of one repository's restore points and archives is lost. */
