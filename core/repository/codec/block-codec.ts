@@ -115,7 +115,6 @@ export function encodeBlocks(job: EncodeJob): EncodedBlocks {
     };
     const frame = sealFrame(frameKey, identity, isWorthwhile ? compressed : raw);
     parts.push(frame);
-    giveBackOutput(compressed);
     const offsetBytes = framesBytes;
     framesBytes += frame.length;
     return {
