@@ -21,9 +21,14 @@ const PERMANENT_CONFLICTS: ReadonlySet<string> = new Set([
   "TableAlreadyExists",
 ]);
 
-/** Codes that say "not now", whatever their status: somebody else changes what is needed. */
+/**
+ * Codes that say "not now", whatever their status: somebody else changes what is needed, or it has
+ * just been changed. `AuthorizationFailure` is the answer of a storage account's network rules, which
+ * follow a change after a while, as names and open connections do.
+ */
 const BUSY_CODES: ReadonlySet<string> = new Set([
   "AnotherOperationInProgress",
+  "AuthorizationFailure",
   "ReferencedResourceNotProvisioned",
 ]);
 

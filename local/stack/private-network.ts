@@ -11,6 +11,7 @@ import {
   type Destination,
 } from "#local/fabric/fabric.ts";
 import type { DnsAnswer } from "#local/fabric/dns-message.ts";
+import type { PacketCounters } from "#local/fabric/network-namespaces.ts";
 import { objectAt, objectsAt, referenceAt, stringAt } from "#local/resource-manager/json.ts";
 import { privateNameOf } from "#local/resource-manager/network/private-names.ts";
 import {
@@ -49,6 +50,8 @@ export class PrivateNetwork implements AsyncDisposable {
   readonly origins = new EndpointOrigins();
   readonly #ports: StackPorts;
   readonly #machines = new Map<string, NetworkMachine>();
+  /** What the kernels of machines that left had counted. */
+  readonly #lastCounters = new Map<string, PacketCounters>();
   #fabric: Fabric | undefined;
   #context: ProviderContext | undefined;
   #endpoints: readonly LiveEndpoint[] = [];
@@ -94,6 +97,8 @@ export class PrivateNetwork implements AsyncDisposable {
   }
 
   async leave(id: string): Promise<void> {
+    const counters = await this.#theFabric().readCounters(id);
+    if (counters !== undefined) this.#lastCounters.set(id, counters);
     this.#machines.delete(id);
     await this.#theFabric().detach(id);
   }
@@ -104,9 +109,14 @@ export class PrivateNetwork implements AsyncDisposable {
     await this.#refresh;
   }
 
-  /** Tries of each machine that no route led on, by machine. */
-  async countersOf(id: string): Promise<{ readonly withoutRoute: number } | undefined> {
-    return this.#theFabric().readCounters(id);
+  /** Of every machine that ever was here, those that left too. */
+  async readCounters(): Promise<ReadonlyMap<string, PacketCounters>> {
+    const counters = new Map(this.#lastCounters);
+    for (const id of this.#machines.keys()) {
+      const now = await this.#theFabric().readCounters(id);
+      if (now !== undefined) counters.set(id, now);
+    }
+    return counters;
   }
 
   /** Throws for a machine that has not entered. */
@@ -114,10 +124,6 @@ export class PrivateNetwork implements AsyncDisposable {
     const machine = this.#theFabric().machine(id);
     if (machine === undefined) throw new Error(`${id} is in no private network.`);
     return machine.namespace;
-  }
-
-  machineIds(): readonly string[] {
-    return [...this.#machines.keys()];
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -38,10 +38,11 @@ export type SessionDetail = z.infer<typeof sessionDetailSchema>;
 /** @param settings app settings beside or instead of the stack's usual ones */
 export async function startTestStack(
   settings: Readonly<Record<string, string>> = {},
+  network: "loopback" | "namespaces" = "loopback",
 ): Promise<TestStack> {
   if (!existsSync("dist/functions/main.mjs")) throw new Error("build first: npm run build");
   const directory = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
-  const stack = await startStack({ stateDirectory: join(directory, "state"), settings });
+  const stack = await startStack({ stateDirectory: join(directory, "state"), settings, network });
   const before = await readEstate(stack);
   const api = new ApiClient({
     baseUrl: stack.addresses.api,

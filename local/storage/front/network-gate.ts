@@ -100,6 +100,8 @@ export function refuse(
     "content-type": isJson ? "application/json" : "application/xml",
     "x-ms-error-code": code,
     "x-ms-request-id": requestId,
+    // Assumed: a client that keeps the connection would never find the way that is there later.
+    connection: "close",
   });
   response.end(request.method === "HEAD" ? undefined : body);
 }

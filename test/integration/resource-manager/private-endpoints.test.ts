@@ -117,9 +117,7 @@ test("a private endpoint gets an address, an approved connection and DNS records
   const account = await cloud.send({ path: `${targetId()}?api-version=${storageVersion}` });
   expect(account.body).toMatchObject({
     properties: {
-      privateEndpointConnections: [
-        { properties: { privateEndpoint: { id: made.id } } },
-      ],
+      privateEndpointConnections: [{ properties: { privateEndpoint: { id: made.id } } }],
     },
   });
   const subnetBusy = await cloud.send({
