@@ -15,8 +15,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
-    // One more than the cores that the suite is made for: end-to-end tests mostly wait.
-    maxWorkers: 3,
+    // Two more than the cores that the suite is made for: end-to-end tests mostly wait.
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
   },
 });
