@@ -50,14 +50,8 @@ beforeAll(async () => {
 }, stackTimeoutMs);
 
 afterAll(async () => {
-  if (running === undefined) return;
-  while ((await workerCount()) > 0) await new Promise((resolve) => setTimeout(resolve, 500));
-  await running.stop();
+  await running?.stop();
 }, stackTimeoutMs);
-
-async function workerCount(): Promise<number> {
-  return (await running.api.list("/workers", z.object({ workerId: z.string() }))).length;
-}
 
 async function wayless(): Promise<Record<string, number>> {
   const counters = await running.stack.privateNetwork!.readCounters();

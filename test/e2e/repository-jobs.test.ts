@@ -37,7 +37,7 @@ const marginSeconds = 15;
 const settings = {
   HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "0",
   HOLDFAST_MAINTENANCE_MARGIN_SECONDS: String(marginSeconds),
-  HOLDFAST_WORKER_IDLE_SECONDS: "600",
+  HOLDFAST_WORKER_IDLE_SECONDS: "30",
   HOLDFAST_RETRIEVAL_LOOK_SECONDS: "1",
 };
 const immutableRecord = {

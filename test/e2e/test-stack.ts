@@ -58,6 +58,7 @@ export async function startTestStack(
     directory,
     repositoryId,
     async stop() {
+      await waitForIdleWorkers(api);
       const left = await findOrphans(stack, api, before).catch((error: unknown) => [String(error)]);
       await stack.stop();
       left.push(...(await findRemains(directory, before)));
@@ -65,6 +66,17 @@ export async function startTestStack(
       if (left.length > 0) throw new Error(`The estate is not as it was:\n${left.join("\n")}`);
     },
   };
+}
+
+/** Idle workers go by themselves; those that never do are found by the estate's check. */
+async function waitForIdleWorkers(api: ApiClient): Promise<void> {
+  const deadline = performance.now() + cleanTimeoutMs;
+  const workerSchema = z.object({ workerId: z.string() });
+  while (performance.now() < deadline) {
+    const workers = await api.list("/workers", workerSchema).catch(() => []);
+    if (workers.length === 0) return;
+    await new Promise((resolve) => setTimeout(resolve, 5 * pollMs));
+  }
 }
 
 /** @param record fields beside or instead of the usual ones */
