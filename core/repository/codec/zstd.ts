@@ -5,7 +5,7 @@ import { damaged } from "../format/layout.ts";
 const LEVEL = 3;
 /** For content that shrinks a lot anyway; there it gains most (docs/performance.md). */
 const LEVEL_FOR_DENSE_GAIN = 5;
-const DENSE_GAIN_SHARE = 1 / 8;
+const DENSE_GAIN_SHARE = 1 / 4;
 
 /**
  * One zstd frame of `raw`.
