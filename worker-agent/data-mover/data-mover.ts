@@ -3,7 +3,7 @@
  * and its memory are shared by all disks that it moves at the same time.
  *
  * Memory (raw data under way + pack buffers + threads) depends on the options, never on the size of
- * a disk: with the defaults the process stays below 400 MiB (docs/performance.md).
+ * a disk: with the defaults the process stays below 512 MiB (docs/performance.md).
  */
 import { availableParallelism } from "node:os";
 import { randomBytes } from "node:crypto";

@@ -34,7 +34,7 @@ export interface JobTools {
 
 /**
  * Disks of one job that are moved at the same time. The mover divides a fixed budget among them, so
- * that the agent stays below 400 MiB whatever their number and size is (`data-mover.ts`).
+ * that the agent stays below 512 MiB whatever their number and size is (`data-mover.ts`).
  */
 export const PARALLEL_DISKS_MAX = 8;
 
