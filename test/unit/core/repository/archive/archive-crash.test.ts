@@ -1,4 +1,4 @@
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import { HoldfastError } from "#core/lib/errors.ts";
 import {
@@ -8,9 +8,10 @@ import {
   readArchive,
   readVmPoint,
 } from "#core/repository/index.ts";
-import { DyingStore } from "#core/repository/testing/dying-store.ts";
+import { DyingStore, type StoreFault } from "#core/repository/testing/dying-store.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import { failureOf, restore, signal } from "../fixtures.ts";
+import { SINGLE_FAULTS } from "../single-faults.ts";
 import {
   NOW,
   archive,
@@ -53,53 +54,65 @@ async function requireArchiveWhole(store: MemoryStore, { images }: Start): Promi
   }
 }
 
-/** Dies at every operation of `work`, each time from the state `start`; hands over what is left. */
-async function crashEverywhere(
+/** Strikes at every operation of `work`, each time from the state `start`; hands over what is left. */
+async function strikeEverywhere(
   start: MemoryStore,
-  diesAfter: boolean,
+  { after, aftermath }: Omit<StoreFault, "at">,
   work: (store: BlobStore) => Promise<unknown>,
-  judge: (left: MemoryStore, hasDied: boolean) => Promise<void>,
+  judge: (left: MemoryStore, hasEnded: boolean) => Promise<void>,
 ): Promise<number> {
-  for (let diesAt = 0; ; diesAt++) {
+  for (let at = 0; ; at++) {
     const store = copyOf(start);
-    const outcome = await failureOf(work(new DyingStore(store, diesAt, diesAfter)));
+    const dying = new DyingStore(store, { at, after, aftermath });
+    const outcome = await failureOf(work(dying));
     // A minute of silence passes.
     store.breakLocks();
-    await judge(store, outcome !== "no failure");
-    if (outcome === "no failure") return diesAt;
-    expect(outcome).toBe("Dead");
+    await judge(store, outcome === "no failure");
+    if (!dying.hasStruck) return at;
+    if (aftermath === "dies") expect(outcome).toBe("Dead");
   }
 }
 
-for (const diesAfter of [false, true]) {
-  const moment = diesAfter ? "after" : "before";
-
-  it(`survives a crash ${moment} every store operation of archiving`, async () => {
+describe.each(SINGLE_FAULTS)("$kind every store operation", (fault) => {
+  it("leaves nothing broken of archiving", async () => {
     const start = await startingPoint();
     const clean = copyOf(start.store);
     await archive(clean);
     const packsOf = (store: MemoryStore) =>
       namesUnder(store, ARCHIVE).filter((object) => object.endsWith(".pack"));
-    const crashCount = await crashEverywhere(start.store, diesAfter, archive, async (left) => {
-      const stored = packsOf(left).map((object) => left.objects.get(object));
-      if (left.objects.has(MANIFEST)) await requireArchiveWhole(left, start);
-      await archive(left);
-      await requireArchiveWhole(left, start);
-      await requirePointIntact(left, start);
-      // Nothing was stored twice, and nothing is left over.
-      expect(packsOf(left)).toEqual(packsOf(clean));
-      for (const each of stored) expect([...left.objects.values()]).toContain(each);
-      expect(namesUnder(left, ARCHIVE)).toHaveLength(namesUnder(clean, ARCHIVE).length);
-    });
+    const faultCount = await strikeEverywhere(
+      start.store,
+      fault,
+      archive,
+      async (left, hasEnded) => {
+        const abandoned = copyOf(left);
+        const stored = packsOf(left).map((object) => left.objects.get(object));
+        if (left.objects.has(MANIFEST)) await requireArchiveWhole(left, start);
+        await archive(left);
+        await requireArchiveWhole(left, start);
+        await requirePointIntact(left, start);
+        // Nothing was stored twice, and nothing is left over.
+        expect(packsOf(left)).toEqual(packsOf(clean));
+        for (const each of stored) expect([...left.objects.values()]).toContain(each);
+        expect(namesUnder(left, ARCHIVE)).toHaveLength(namesUnder(clean, ARCHIVE).length);
+        // Nobody tries again: the archive is whole, or the collector takes what is left of it.
+        await collectArchiveLeftovers(await openOver(abandoned), { olderThan: LATER }, signal);
+        if (hasEnded) expect(abandoned.objects.has(MANIFEST)).toBe(true);
+        if (abandoned.objects.has(MANIFEST)) await requireArchiveWhole(abandoned, start);
+        const wholeCount = abandoned.objects.has(MANIFEST) ? namesUnder(clean, ARCHIVE).length : 0;
+        expect(namesUnder(abandoned, ARCHIVE)).toHaveLength(wholeCount);
+        await requirePointIntact(abandoned, start);
+      },
+    );
     // Reads, packs, indexes, manifest, cleaning up: the loop really walked through them.
-    expect(crashCount).toBeGreaterThan(30);
+    expect(faultCount).toBeGreaterThan(30);
   });
 
-  it(`survives a crash ${moment} every store operation of a retrieval`, async () => {
+  it("leaves nothing broken of a retrieval", async () => {
     const start = await startingPoint();
     await archive(start.store);
     const work = (store: BlobStore) => retrieve(store, ["a", "c"]);
-    const crashCount = await crashEverywhere(start.store, diesAfter, work, async (left) => {
+    const faultCount = await strikeEverywhere(start.store, fault, work, async (left) => {
       const state = await work(left);
       expect(state.pendingObjects).toBe(state.objectCount);
       left.finishRetrievals();
@@ -113,16 +126,16 @@ for (const diesAfter of [false, true]) {
       await deleteRetrieval(await openOver(left), "ret-1", signal);
       await requireArchiveWhole(left, start);
     });
-    expect(crashCount).toBeGreaterThan(8);
+    expect(faultCount).toBeGreaterThan(8);
   });
 
-  it(`survives a crash ${moment} every store operation of deleting an archive`, async () => {
+  it("leaves nothing broken of deleting an archive", async () => {
     const start = await startingPoint();
     await archive(start.store);
     await archive(start.store, { archiveId: "arc-2" });
     const work = async (store: BlobStore) =>
       deleteArchive(await openOver(store), { ...name, now: LATER }, signal);
-    const crashCount = await crashEverywhere(start.store, diesAfter, work, async (left) => {
+    const faultCount = await strikeEverywhere(start.store, fault, work, async (left) => {
       if (left.objects.has(MANIFEST)) await requireArchiveWhole(left, start);
       const byCollector = copyOf(left);
       await work(left);
@@ -141,25 +154,25 @@ for (const diesAfter of [false, true]) {
       if (isThere) await requireArchiveWhole(byCollector, start);
       else expect(namesUnder(byCollector, ARCHIVE)).toEqual([]);
     });
-    expect(crashCount).toBeGreaterThan(8);
+    expect(faultCount).toBeGreaterThan(8);
   });
 
-  it(`survives a crash ${moment} every store operation of deleting a retrieval`, async () => {
+  it("leaves nothing broken of deleting a retrieval", async () => {
     const start = await startingPoint();
     await archive(start.store);
     await retrieve(start.store, ["a"]);
     start.store.finishRetrievals();
     const work = async (store: BlobStore) =>
       deleteRetrieval(await openOver(store), "ret-1", signal);
-    const crashCount = await crashEverywhere(start.store, diesAfter, work, async (left) => {
+    const faultCount = await strikeEverywhere(start.store, fault, work, async (left) => {
       await work(left);
       expect(namesUnder(left, "retrievals/")).toEqual([]);
       await requireArchiveWhole(left, start);
     });
-    expect(crashCount).toBeGreaterThan(4);
+    expect(faultCount).toBeGreaterThan(4);
   });
 
-  it(`survives a crash ${moment} every store operation of collecting leftovers`, async () => {
+  it("leaves nothing broken of collecting leftovers", async () => {
     const start = await startingPoint();
     await archive(start.store);
     start.store.beforeOperation = (operation, object) => {
@@ -171,14 +184,14 @@ for (const diesAfter of [false, true]) {
     expect(namesUnder(start.store, "archives/vm-1/arc-dead/")).not.toEqual([]);
     const work = async (store: BlobStore) =>
       collectArchiveLeftovers(await openOver(store), { olderThan: LATER }, signal);
-    await crashEverywhere(start.store, diesAfter, work, async (left) => {
+    await strikeEverywhere(start.store, fault, work, async (left) => {
       await work(left);
       expect(namesUnder(left, "archives/vm-1/arc-dead/")).toEqual([]);
       await requireArchiveWhole(left, start);
       await requirePointIntact(left, start);
     });
   });
-}
+});
 
 it("leaves young leftovers, and those of a manifest that it cannot read, alone", async () => {
   const start = await startingPoint();

@@ -1,6 +1,6 @@
 /**
- * The process dies at every single storage operation, before it happened or after it with the
- * answer lost. Then: every visible point restores byte for byte, nothing that is referenced is
+ * The process dies at every single storage operation, or the store fails once and the process goes
+ * on; before it happened, or after it with the answer lost. Then: every visible point restores byte for byte, nothing that is referenced is
  * missing, a second run finishes, and what is left over goes with the next collections, whether
  * there is a second run or not.
  */
@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import { DyingStore } from "#core/repository/testing/dying-store.ts";
 import { failureOf } from "../fixtures.ts";
+import { SINGLE_FAULTS } from "../single-faults.ts";
 import { range, worldOfThreePoints, type VmWorld } from "./vm-world.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -96,15 +97,16 @@ describe.each(scenarios)("$name", ({ prepare, run, allowed, final, leastOperatio
     prepared = await prepare();
   });
 
-  it.each([false, true])("survives a crash at each operation (after it: %s)", async (after) => {
-    let crashes = 0;
+  it.each(SINGLE_FAULTS)("survives $kind each operation", async ({ after, aftermath }) => {
+    let faults = 0;
     for (;;) {
       const world = prepared.copy();
-      const dying = new DyingStore(world.store, crashes, after);
+      const dying = new DyingStore(world.store, { at: faults, after, aftermath });
       const outcome = await failureOf(run(world, dying));
       world.store.breakLocks();
       const visible = await world.pointIds();
       expect(allowed).toEqual(expect.arrayContaining(visible));
+      if (outcome === "no failure") expect(visible).toEqual(final);
       const abandoned = world.copy();
       await run(world, world.store);
       for (const each of [world, abandoned]) {
@@ -116,10 +118,25 @@ describe.each(scenarios)("$name", ({ prepare, run, allowed, final, leastOperatio
       expect(await abandoned.requireIntact()).toEqual(visible);
       expect(await world.requireIntact()).toEqual(final);
       expect(world.names("disks/disk-1/points/")).toHaveLength(final.length);
-      if (outcome === "no failure") break;
-      expect(outcome).toBe("Dead");
-      crashes++;
+      await requireNothingOf(abandoned);
+      if (!dying.hasStruck) break;
+      if (aftermath === "dies") expect(outcome).toBe("Dead");
+      faults++;
     }
-    expect(crashes).toBeGreaterThanOrEqual(leastOperations);
+    expect(faults).toBeGreaterThanOrEqual(leastOperations);
   });
 });
+
+/**
+ * The newest disk point of an active disk stays, whoever names it; when the disk is gone, an orphan
+ * goes too, and only what visible points need is there.
+ */
+async function requireNothingOf(abandoned: VmWorld): Promise<void> {
+  abandoned.activeDiskIds = [];
+  const visible = await abandoned.pointIds();
+  await abandoned.expire([]);
+  await abandoned.collectAll();
+  expect(abandoned.names("disks/disk-1/points/")).toHaveLength(visible.length);
+  expect(await abandoned.leftovers()).toEqual([]);
+  expect(await abandoned.requireIntact()).toEqual(visible);
+}

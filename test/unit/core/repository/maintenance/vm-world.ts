@@ -26,6 +26,8 @@ export const VM = "vm-1";
 
 export class VmWorld {
   nowMs = Date.parse("2026-03-01T00:00:00Z");
+  /** Disks that the VM still has. */
+  activeDiskIds: readonly string[] = [DISK];
   store = new MemoryStore(() => this.now());
   /** Key and descriptor; `through` says which store is used. */
   #opened: Repository | undefined;
@@ -56,6 +58,7 @@ export class VmWorld {
   copy(): VmWorld {
     const world = new VmWorld();
     world.nowMs = this.nowMs;
+    world.activeDiskIds = this.activeDiskIds;
     world.#opened = this.#opened;
     world.#processCount = this.#processCount;
     for (const [name, object] of this.store.objects) world.store.objects.set(name, object);
@@ -133,7 +136,7 @@ export class VmWorld {
 
   async expire(pointIds: readonly string[], store: BlobStore = this.store) {
     const points = pointIds.map((pointId) => ({ vmId: VM, pointId }));
-    const options = { points, activeDiskIds: [DISK], now: () => this.now() };
+    const options = { points, activeDiskIds: this.activeDiskIds, now: () => this.now() };
     return expireVmPoints(this.through(store), options, signal);
   }
 
@@ -187,12 +190,33 @@ export class VmWorld {
     return needed;
   }
 
-  /** Names of packs, indexes, attempts and garbage lists that no disk point needs. */
+  /**
+   * Names of what nobody needs: packs, indexes, attempts and garbage lists that no disk point names,
+   * and disk points that no VM point names, but for the newest one of an active disk.
+   */
   async leftovers(): Promise<string[]> {
     const needed = await this.#needed();
+    for (const name of await this.#namedDiskPoints()) needed.add(name);
     return [...this.store.objects.keys()].filter(
-      (name) => /^disks\/[^/]+\/(packs|indexes|attempts|garbage)\//.test(name) && !needed.has(name),
+      (name) =>
+        /^disks\/[^/]+\/(packs|indexes|attempts|garbage|points)\//.test(name) && !needed.has(name),
     );
+  }
+
+  async #namedDiskPoints(): Promise<string[]> {
+    const repository = this.through();
+    const named: string[] = [];
+    for (const pointId of await this.pointIds()) {
+      const { disks } = await readVmPoint(repository, VM, pointId, signal);
+      for (const { diskPoint } of disks) {
+        named.push(objectNames.diskPoint(diskPoint.diskId, diskPoint.sequence));
+      }
+    }
+    for (const diskId of this.activeDiskIds) {
+      const newest = (await listDiskPointSequences(repository, diskId, signal)).at(-1);
+      if (newest !== undefined) named.push(objectNames.diskPoint(diskId, newest));
+    }
+    return named;
   }
 
   names(part: string): string[] {
