@@ -64,17 +64,20 @@ export function createDiskAccesses(clientsOf: ClientsOf): DiskAccessCalls {
 
     async listUsedDiskAccesses(subscriptionId) {
       const { snapshots, disks } = clientsOf(subscriptionId).compute;
-      const used = new Set<string>();
+      const used = new Map<string, string[]>();
       const lists: readonly (() => AsyncIterable<Snapshot | Disk>)[] = [
         () => snapshots.list(),
         () => disks.list(),
       ];
       for (const list of lists)
-        for await (const { diskAccessId } of listAzure(
+        for await (const { id, diskAccessId } of listAzure(
           `list disks and snapshots of ${subscriptionId}`,
           list,
         ))
-          if (diskAccessId !== undefined) used.add(diskAccessId.toLowerCase());
+          if (diskAccessId !== undefined) {
+            const key = diskAccessId.toLowerCase();
+            used.set(key, [...(used.get(key) ?? []), id ?? ""]);
+          }
       return used;
     },
 

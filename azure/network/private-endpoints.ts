@@ -40,6 +40,7 @@ export function createPrivateEndpoints(clientsOf: ClientsOf): EndpointCalls {
       const { subscriptionId, resourceGroup, names } = parseResourceId(endpointId);
       const { network } = clientsOf(subscriptionId);
       const zoneGroups = [];
+      const recordNames: string[] = [];
       let recorded: string | undefined;
       const groups = listAzure(`list DNS zone groups of ${endpointId}`, () =>
         network.privateDnsZoneGroups.list(resourceGroup, names[0]),
@@ -49,10 +50,13 @@ export function createPrivateEndpoints(clientsOf: ClientsOf): EndpointCalls {
           zoneIds: privateDnsZoneConfigs.flatMap((each) => each.privateDnsZoneId ?? []),
           provisioning: provisioningOf(provisioningState),
         });
-        recorded ??= privateDnsZoneConfigs[0]?.recordSets?.[0]?.ipAddresses?.[0];
+        const recordSets = privateDnsZoneConfigs.flatMap((each) => each.recordSets ?? []);
+        recorded ??= recordSets[0]?.ipAddresses?.[0];
+        recordNames.push(...recordSets.flatMap((each) => each.recordSetName ?? []));
       }
       // The group tells the address; without one the endpoint's interface does.
-      return { address: recorded ?? (await addressOf(clientsOf, interfaceId)), zoneGroups };
+      const address = recorded ?? (await addressOf(clientsOf, interfaceId));
+      return { address, zoneGroups, recordNames };
     },
 
     async startPrivateEndpoint(request) {

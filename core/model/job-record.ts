@@ -85,8 +85,8 @@ const doctorSpecSchema = z.object({
   kind: z.literal("doctor"),
   repositoryId: z.string(),
   otherRepositoryIds: z.array(z.string()),
-  /** One snapshot of each disk access. */
-  diskTargets: z.array(z.object({ snapshotId: z.string(), diskAccessId: z.string() })),
+  /** A disk access without a snapshot has nothing to ask for: Resource Manager's word stands. */
+  diskTargets: z.array(z.object({ snapshotId: z.string().optional(), diskAccessId: z.string() })),
 });
 export type DoctorSpec = z.infer<typeof doctorSpecSchema>;
 

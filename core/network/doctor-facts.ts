@@ -15,15 +15,15 @@ import {
   type RegionFacts,
 } from "./region-plan.ts";
 
-/** A disk access that a job's snapshots name. */
+/** A disk access that a job's snapshots or disks name, or that its pool has. */
 export interface DiskWay {
   readonly diskAccessId: string;
   readonly exists: boolean;
   /** Where its endpoint is, or would be made. */
   readonly endpointId: string;
   readonly endpoint: EndpointFacts | undefined;
-  /** Name in the zone of blobs, where a SAS has told the host, and its addresses. */
-  readonly record?: { readonly name: string; readonly addresses: readonly string[] } | undefined;
+  /** Names in the zone of blobs, as far as a SAS or the zone group tells them, and their addresses. */
+  readonly records: readonly { readonly name: string; readonly addresses: readonly string[] }[];
 }
 
 /** What the region's facts say of the ways that its workers and the control plane take. */
@@ -83,7 +83,7 @@ function diskWayOf(disk: DiskWay, config: RegionConfig): WayFact {
     neededBy: ["worker"],
     endpoint: endpointFactOf(disk.endpoint, { endpointId: disk.endpointId, networkId }),
     zoneId: zoneIdOf(config.zoneGroupId, "disks"),
-    recordNames: disk.record === undefined ? [] : [disk.record.name],
+    recordNames: disk.records.map(({ name }) => name),
   };
 }
 
@@ -124,7 +124,7 @@ function zoneFacts(
       const name = lastNameOf(targetId);
       return { name, addresses: [...(facts.records[recordKey(service, name)] ?? [])] };
     });
-    const ofDisks = service === "blob" ? disks.flatMap(({ record }) => record ?? []) : [];
+    const ofDisks = service === "blob" ? disks.flatMap((disk) => disk.records) : [];
     for (const { name, addresses } of ofDisks) records.push({ name, addresses: [...addresses] });
     return { id, exists: zone !== undefined, links, records };
   });
@@ -145,9 +145,15 @@ function peeringOf(
   };
 }
 
-/** Changes whenever something that a way depends on does; a digest for each way. */
-export function wayDigestsOf(facts: DoctorFacts): string[] {
-  return facts.ways.map(({ recordNames, ...way }) => {
+/**
+ * Changes whenever something that a way depends on does; a digest for each way.
+ * @param isMeant those of other ways are left out
+ */
+export function wayDigestsOf(
+  facts: DoctorFacts,
+  isMeant: (way: WayFact) => boolean = () => true,
+): string[] {
+  return facts.ways.filter(isMeant).map(({ recordNames, ...way }) => {
     const zone = facts.zones.find(({ id }) => sameId(id, way.zoneId));
     const names = new Set(way.kind === "disk" ? [] : recordNames);
     const records = zone?.records.filter(({ name }) => names.has(name)) ?? [];

@@ -32,7 +32,7 @@ export function explainDoctor(
   const found = new Map<string, { readonly cause: Break; readonly probes: string[] }>();
   const unexplained: ProbeResult[] = [];
   for (const probe of failed) {
-    const causes = breaks.filter((each) => each.ways.some((way) => isOf(probe, way)));
+    const causes = breaks.filter((each) => each.ways.some((way) => isProbeOf(probe, way)));
     if (causes.length === 0) unexplained.push(probe);
     for (const cause of causes) {
       const known = found.get(cause.what) ?? { cause, probes: [] };
@@ -42,7 +42,7 @@ export function explainDoctor(
   }
   // Nobody looked along these: what Resource Manager says is all there is.
   const unseen = breaks.filter(
-    ({ ways }) => !ways.some((way) => probes.some((probe) => isOf(probe, way))),
+    ({ ways }) => !ways.some((way) => probes.some((probe) => isProbeOf(probe, way))),
   );
   const findings = [
     ...[...found.values()].map((each) => findingOf(each.cause, each.probes)),
@@ -53,7 +53,7 @@ export function explainDoctor(
 }
 
 /** A probe of a named target is about that target only; else about all of its kind. */
-function isOf(probe: ProbeResult, way: WayFact): boolean {
+export function isProbeOf(probe: ProbeResult, way: WayFact): boolean {
   if (way.kind !== probe.kind) return false;
   const { targetId } = probe;
   return targetId === undefined || sameId(targetId, way.targetId);

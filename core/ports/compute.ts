@@ -197,8 +197,10 @@ export interface ComputePort {
   /** Azure refuses it while a disk or snapshot names it. */
   startDeleteDiskAccess(diskAccessId: string): Promise<void>;
   startDeleteDiskEndpoint(endpointId: string): Promise<void>;
-  /** Lower-case ids of the disk accesses that snapshots and disks of the subscription name. */
-  listUsedDiskAccesses(subscriptionId: string): Promise<ReadonlySet<string>>;
+  /**
+   * By lower-case id of a disk access: ids of the snapshots and disks of the subscription that name it.
+   */
+  listUsedDiskAccesses(subscriptionId: string): Promise<ReadonlyMap<string, readonly string[]>>;
 
   startUploadDisk(request: UploadDiskRequest): Promise<void>;
   readDisk(diskId: string): Promise<DiskState | undefined>;

@@ -103,6 +103,8 @@ export interface EndpointDnsState {
     readonly zoneIds: readonly string[];
     readonly provisioning: ProvisioningState;
   }[];
+  /** Names of the records that the zone groups keep, without the zone's name. */
+  readonly recordNames: readonly string[];
 }
 
 export interface ZoneState {

@@ -52,7 +52,11 @@ export async function doctorPart(
     const url = join(blobServiceUrl, container);
     probes.push({ name: `repository ${name}`, kind: "repository", url });
   }
-  const asked = spec.diskTargets.slice(0, PROBES_MAX - probes.length);
+  const asked = spec.diskTargets
+    .flatMap(({ diskAccessId, snapshotId }) =>
+      snapshotId === undefined ? [] : [{ diskAccessId, snapshotId }],
+    )
+    .slice(0, PROBES_MAX - probes.length);
   const disks = await mapBounded(asked, GRANTS_AT_ONCE, async (disk): Promise<Probe> => {
     const { diskAccessId: targetId, snapshotId } = disk;
     const name = `disk access ${targetId.slice(targetId.lastIndexOf("/") + 1)}`;

@@ -1,12 +1,14 @@
 import type { DoctorRecord, ProbeResult } from "#core/model/doctor.ts";
+import type { WayFact } from "#core/model/doctor-facts.ts";
 import type { JobRecord } from "#core/model/job-record.ts";
 import { wayDigestsOf } from "#core/network/doctor-facts.ts";
-import { explainDoctor, textOfFindings } from "#core/network/explain-doctor.ts";
+import { explainDoctor, isProbeOf, textOfFindings } from "#core/network/explain-doctor.ts";
 import { probesOfInstall } from "#core/network/install-probe.ts";
 import type { AppContext } from "../app-context.ts";
 import type { NetworkVerdict } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
-import { diskTargetsOf, readDoctorFacts, repositoryIdsOf } from "./doctor-view.ts";
+import { diskTargetsOf } from "./doctor-targets.ts";
+import { readDoctorFacts, repositoryIdsOf } from "./doctor-view.ts";
 
 /**
  * The doctor's steps. A *way* was green when a worker's probes passed on it; its digest changes with
@@ -23,7 +25,7 @@ export const planDoctor = defineActivity("plan-doctor", async (context, input) =
   if (job.spec.kind === "doctor") return { needed: false };
   const before = (await records.doctors.read(location))?.value;
   if (!force && before !== undefined) {
-    const facts = await readDoctorFacts(context, location, job.spec);
+    const facts = await readDoctorFacts(context, job);
     const green = new Set(before.greenWays);
     if (wayDigestsOf(facts).every((each) => green.has(each))) return { needed: false };
   }
@@ -36,7 +38,7 @@ export const planDoctor = defineActivity("plan-doctor", async (context, input) =
       kind: "doctor",
       repositoryId,
       otherRepositoryIds: repositoryIdsOf(job.spec).slice(1),
-      diskTargets: await diskTargetsOf(context, job.spec),
+      diskTargets: await diskTargetsOf(context, job),
     },
     state: "prepared",
     attempt: 0,
@@ -59,6 +61,10 @@ export const explainNetwork = defineActivity("explain-network", async (context, 
   return conclude(context, job, probesOfInstall(input.message));
 });
 
+function isSeen(way: WayFact, probes: readonly ProbeResult[] = []): boolean {
+  return probes.some((probe) => isProbeOf(probe, way));
+}
+
 async function conclude(
   context: AppContext,
   job: JobRecord,
@@ -66,11 +72,12 @@ async function conclude(
 ): Promise<NetworkVerdict> {
   const { records, clock, events } = context;
   const { location, sessionId, workerId } = job;
-  const facts = await readDoctorFacts(context, location, job.spec, probes);
+  const facts = await readDoctorFacts(context, job, probes);
   const { ok, findings } = explainDoctor(facts, probes);
   const before = (await records.doctors.read(location))?.value;
   const known = ok ? (before?.greenWays ?? []) : [];
-  const green = ok && probes !== undefined ? wayDigestsOf(facts) : [];
+  // A way that nobody looked along is not known to work.
+  const green = ok ? wayDigestsOf(facts, (way) => isSeen(way, probes)) : [];
   const record: DoctorRecord = {
     location,
     checkedAt: clock().toISOString(),

@@ -150,7 +150,8 @@ async function readNames(
   facts: RegionFacts,
   listed: readonly PrivateEndpointState[],
 ): Promise<Pick<RegionFacts, "endpoints" | "records">> {
-  const unread = listed.map((each) => ({ ...each, dns: { address: undefined, zoneGroups: [] } }));
+  const dns = { address: undefined, zoneGroups: [], recordNames: [] };
+  const unread = listed.map((each) => ({ ...each, dns }));
   const wanted = wantedEndpoints(facts, config);
   const { subnetId } = regionNamesOf(config);
   const mattering = unread.filter(

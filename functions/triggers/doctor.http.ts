@@ -1,5 +1,6 @@
 import { slotKey } from "#core/model/session.ts";
 import { regionNameSchema } from "#core/model/region-record.ts";
+import { diskTargetsOfRegion } from "../activities/doctor-targets.ts";
 import type { AppContext } from "../app-context.ts";
 import type { ApiCall, Endpoint } from "../http/endpoint.ts";
 import { notFound, Problem } from "../http/problem.ts";
@@ -67,7 +68,7 @@ export const doctorEndpoints: readonly Endpoint[] = [
           kind: "doctor",
           repositoryId,
           otherRepositoryIds: others.slice(0, REPOSITORIES_MAX - 1),
-          diskTargets: [],
+          diskTargets: await diskTargetsOfRegion(call.context, location),
         },
         state: "prepared",
         attempt: 0,

@@ -5,7 +5,7 @@ import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { callEndpoint, type Started } from "./api-caller.ts";
 import { ZONE_GROUP_ID } from "./fake-region.ts";
 import { createTestVm } from "./test-vm.ts";
-import { addRepository, createWorld, healthyProbe, type World } from "./test-world.ts";
+import { addRepository, collect, createWorld, healthyProbe, type World } from "./test-world.ts";
 
 const zone = (service: string) =>
   `${ZONE_GROUP_ID}/providers/Microsoft.Network/privateDnsZones/privatelink.${service}.core.windows.net`;
@@ -106,6 +106,49 @@ describe("the doctor before a job", () => {
     expect(await backUp()).toMatchObject({ state: "succeeded" });
     const [first, second] = world.doctorJobs.map(({ workerId }) => workerId);
     expect(first).not.toBe(second);
+  });
+});
+
+describe("the doctor before a restore", () => {
+  const restore = async (vmName: string) => {
+    const [point] = await collect(world.context.records.points.list());
+    const sessionId = `restore-${vmName}`;
+    await world.context.records.sessions.insert(sessionId, {
+      sessionId,
+      type: "restore",
+      state: "running",
+      trigger: "manual",
+      startedAt: world.context.clock().toISOString(),
+      restorePointId: point?.value.pointId,
+      restoreRequest: { restorePointId: point?.value.pointId ?? "", vmName },
+    });
+    const { settings } = { settings: world.context.config.run };
+    await world.driver.run(ORCHESTRATORS.restoreVm, sessionId, { sessionId, settings });
+    return world.context.records.sessions.get(sessionId);
+  };
+
+  it("trusts the ways that a backup has proven, and looks along none of them again", async () => {
+    await backUp();
+    expect(await restore("again")).toMatchObject({ state: "succeeded" });
+    expect(world.doctorJobs).toHaveLength(1);
+  });
+
+  it("names the endpoint that went after the region was prepared, and writes no disk", async () => {
+    await backUp();
+    let broken = "";
+    world.sabotage = (name) => {
+      if (name !== "place-disks" || broken !== "") return undefined;
+      broken = endpointLike("-01-endpoint");
+      world.azure.region.endpoints.delete(broken);
+      return undefined;
+    };
+    const { state, error } = await restore("again");
+    expect([state, error?.code]).toEqual(["failed", "NetworkBroken"]);
+    expect(error?.message).toContain(broken);
+    expect(world.jobs.map(({ kind }) => kind)).toEqual(["backup"]);
+    // Nothing was asked of a disk that waits for its upload.
+    const last = world.doctorJobs.at(-1)?.probes.map(({ kind }) => kind);
+    expect(last).not.toContain("disk");
   });
 });
 
@@ -229,6 +272,80 @@ describe("the doctor on demand", () => {
       findings: [{ resourceId: broken, probes: [expect.stringContaining("job queue")] }],
     });
     expect(report.body).not.toHaveProperty("greenWays");
+  });
+
+  /** Has the doctor look on demand; answers its report. */
+  async function lookNow() {
+    started.length = 0;
+    await call("start-doctor", "westeurope");
+    const { instanceId: sessionId, input } = started[0]!;
+    await world.driver.run(ORCHESTRATORS.doctorRun, sessionId, input);
+    const { state, error } = await world.context.records.sessions.get(sessionId);
+    const { body } = await call("read-doctor", "westeurope");
+    const findings = body.findings as { resourceId?: string; what: string; probes: string[] }[];
+    const probed = world.doctorJobs.at(-1)?.probes.filter(({ kind }) => kind === "disk") ?? [];
+    return { state, error, findings, probed };
+  }
+  const accessIds = () => world.azure.ofType("diskAccess").map(({ id }) => id);
+
+  it("asks for one snapshot of each disk access that has one", async () => {
+    await backUp();
+    const named = world.azure
+      .ofType("snapshot")
+      .map(({ settings }) => settings.networkAccess.diskAccessId);
+    const { state, probed } = await lookNow();
+    expect(state).toBe("succeeded");
+    expect(new Set(probed.map(({ targetId }) => targetId))).toEqual(new Set(named));
+    expect(world.azure.liveSas.size).toBe(0);
+  });
+
+  it("asks nothing of a disk access that a job reads through, and ends no access of that job", async () => {
+    await backUp();
+    const { id: busyId } = world.azure.ofType("snapshot")[0]!;
+    const row = { jobId: "j", sessionId: "j", resourceId: busyId, access: "Read" } as const;
+    await world.context.records.grants.insert("j~1", {
+      ...row,
+      grantedAt: world.context.clock().toISOString(),
+    });
+    world.azure.liveSas.set(busyId, "Read");
+    const busy = world.azure.resources.get(busyId)!.settings.networkAccess.diskAccessId;
+    const { probed } = await lookNow();
+    expect(probed.map(({ targetId }) => targetId)).not.toContain(busy);
+    expect([...world.azure.liveSas.keys()]).toEqual([busyId]);
+  });
+
+  it("names the endpoint of a disk access without any snapshot", async () => {
+    await backUp();
+    for (const { id } of world.azure.ofType("snapshot")) world.azure.resources.delete(id);
+    const broken = endpointLike("-01-endpoint");
+    world.azure.region.endpoints.delete(broken);
+    const { state, error, findings, probed } = await lookNow();
+    expect([state, probed]).toEqual(["failed", []]);
+    expect(findings.map(({ resourceId }) => resourceId)).toEqual([broken]);
+    expect(error?.message).toContain(broken);
+  });
+
+  it("names the record of a disk access without any snapshot", async () => {
+    await backUp();
+    for (const { id } of world.azure.ofType("snapshot")) world.azure.resources.delete(id);
+    const [accessId = ""] = accessIds();
+    const record = `${zone("blob")}/A/${accessId.slice(accessId.lastIndexOf("/") + 1)}`;
+    world.azure.region.emptyRecords.add(record);
+    const { findings } = await lookNow();
+    expect(findings.map(({ resourceId }) => resourceId)).toEqual([record]);
+  });
+
+  it("names a disk access that somebody deleted", async () => {
+    await backUp();
+    const [lost = ""] = accessIds();
+    for (const { id, settings } of world.azure.ofType("snapshot"))
+      if (settings.networkAccess.diskAccessId === lost) world.azure.resources.delete(id);
+    world.azure.resources.delete(lost);
+    const { findings, error } = await lookNow();
+    expect(findings.map(({ resourceId }) => resourceId)).toEqual([lost]);
+    expect(error?.message).toContain(
+      `disk access ${lost.slice(lost.lastIndexOf("/") + 1)} is missing`,
+    );
   });
 
   it("is refused for a region that has none, and when there is no repository", async () => {

@@ -204,10 +204,9 @@ export function createFakeAzure(): FakeAzure {
         azure.region.endpoints.delete(id);
       },
       listUsedDiskAccesses: async () =>
-        new Set(
-          [...resources.values()].flatMap(
-            ({ settings }) => settings.networkAccess.diskAccessId?.toLowerCase() ?? [],
-          ),
+        Map.groupBy(
+          [...resources.values()].map(({ id }) => id),
+          (id) => resources.get(id)?.settings.networkAccess.diskAccessId?.toLowerCase() ?? "",
         ),
       startUploadDisk: async ({ diskId, sizeBytes, tags, diskAccessId }) => {
         const settings = privateThrough(diskAccessId);

@@ -34,6 +34,8 @@ export interface FakeRegion extends RegionPort {
   readonly endpoints: Map<string, Mutable<PrivateEndpointState>>;
   readonly zones: Map<string, Mutable<ZoneState>>;
   readonly records: Map<string, readonly string[]>;
+  /** Records that somebody deleted behind the zone groups' back. */
+  readonly emptyRecords: Set<string>;
   /** Ids in the order in which they were made or changed. */
   readonly made: string[];
   /** Comes before each change; what it throws is what Azure answers. */
@@ -79,6 +81,7 @@ export function createFakeRegion(): FakeRegion {
   const zoneGroups = new Map<string, string[]>();
   const zones: FakeRegion["zones"] = new Map();
   const records: FakeRegion["records"] = new Map();
+  const emptyRecords = new Set<string>();
   const rules = new Map<string, string[]>();
   const looks = new Map<string, number>();
   const made: string[] = [];
@@ -104,6 +107,7 @@ export function createFakeRegion(): FakeRegion {
     endpoints,
     zones,
     records,
+    emptyRecords,
     made,
     beforeChange: () => undefined,
     readSecurityGroup: async (id) => {
@@ -137,6 +141,8 @@ export function createFakeRegion(): FakeRegion {
       return {
         address: interfaceId,
         zoneGroups: zoneIds === undefined ? [] : [{ zoneIds, provisioning: look(group) }],
+        recordNames:
+          zoneIds === undefined ? [] : [nameOfTarget(endpoints.get(endpointId)?.targetId ?? "")],
       };
     },
     readZone: async (id) => {
@@ -145,7 +151,10 @@ export function createFakeRegion(): FakeRegion {
       const links = found.links.map((each) => ({ ...each, provisioning: look(each.linkId) }));
       return { ...found, links, provisioning: look(id) };
     },
-    readAddressRecord: async (zoneId, name) => records.get(`${zoneId}/A/${name}`),
+    readAddressRecord: async (zoneId, name) => {
+      const id = `${zoneId}/A/${name}`;
+      return emptyRecords.has(id) ? undefined : records.get(id);
+    },
 
     startSecurityGroup: async (securityGroupId) => {
       await change(securityGroupId);
@@ -210,8 +219,7 @@ export function createFakeRegion(): FakeRegion {
       await change(`${endpointId}/privateDnsZoneGroups/default`);
       zoneGroups.set(endpointId, [zoneId]);
       const { targetId, interfaceId } = endpoints.get(endpointId)!;
-      const name = targetId.slice(targetId.lastIndexOf("/") + 1).toLowerCase();
-      records.set(`${zoneId}/A/${name}`, [interfaceId!]);
+      records.set(`${zoneId}/A/${nameOfTarget(targetId)}`, [interfaceId!]);
     },
     startPeering: async (peeringId, remoteNetworkId) => {
       await change(peeringId);
@@ -230,11 +238,22 @@ export function createFakeRegion(): FakeRegion {
     startDeletePeering: async (peeringId) => {
       await change(peeringId);
       const network = networks.get(peeringId.replace(/\/virtualNetworkPeerings\/.*$/, ""))!;
-      network.peerings = network.peerings.filter((each) => each.peeringId !== peeringId);
+      const gone = network.peerings.find((each) => each.peeringId === peeringId);
+      network.peerings = network.peerings.filter((each) => each !== gone);
+      const remote = networks.get(gone?.remoteNetworkId ?? "");
+      if (remote === undefined) return;
+      remote.peerings = remote.peerings.map((each) =>
+        each.remoteNetworkId === network.networkId ? { ...each, state: "Disconnected" } : each,
+      );
     },
   };
   seed(region);
   return region;
+}
+
+/** The record of an account or, simplified, of a disk access. */
+function nameOfTarget(targetId: string): string {
+  return targetId.slice(targetId.lastIndexOf("/") + 1).toLowerCase();
 }
 
 /** What a deployment makes, and the account of the repository of `addRepository`. */
@@ -266,9 +285,9 @@ function seed({ networks, accounts, endpoints }: FakeRegion): void {
 function stateOf(
   networks: FakeRegion["networks"],
   from: string,
-  { remoteNetworkId }: PeeringState,
+  { remoteNetworkId, state }: PeeringState,
 ): PeeringState["state"] {
   const remote = networks.get(remoteNetworkId);
-  if (remote === undefined) return "Disconnected";
+  if (remote === undefined || state === "Disconnected") return "Disconnected";
   return remote.peerings.some((each) => each.remoteNetworkId === from) ? "Connected" : "Initiated";
 }

@@ -263,9 +263,9 @@ describe("an endpoint", () => {
   });
 
   test("without its record gets it again, also where a wrong one is", () => {
-    expect(kindsOf(withStagingBlob({ dns: { address: "10.0.0.0", zoneGroups: [] } }))).toEqual([
-      "create-zone-group",
-    ]);
+    expect(
+      kindsOf(withStagingBlob({ dns: { address: "10.0.0.0", zoneGroups: [], recordNames: [] } })),
+    ).toEqual(["create-zone-group"]);
     const gone = { ...complete, records: {} };
     expect(kindsOf(gone)).toEqual(Array.from({ length: 4 }, () => "create-zone-group"));
     const wrong = planRegion(

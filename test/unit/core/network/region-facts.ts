@@ -146,7 +146,11 @@ export function completeFacts(region: RegionConfig = config): RegionFacts {
       provisioning: "succeeded",
       connection: "Approved",
       interfaceId: undefined,
-      dns: { address: `10.0.0.${index}`, zoneGroups: [{ zoneIds, provisioning: "succeeded" }] },
+      dns: {
+        address: `10.0.0.${index}`,
+        zoneGroups: [{ zoneIds, provisioning: "succeeded" }],
+        recordNames: [],
+      },
     };
   });
   const records = Object.fromEntries(
