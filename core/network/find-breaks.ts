@@ -144,9 +144,12 @@ function faultsOfPeerings(facts: DoctorFacts, way: WayFact, viewer: Viewer): rea
   const from = networkIdOf(facts, viewer);
   const to = way.endpoint.networkId;
   if (sameId(from, to)) return [];
-  return facts.peerings
-    .filter((each) => joins(each, from, to) && each.state !== "Connected")
-    .map(faultOfPeering);
+  const broken = facts.peerings.filter(
+    (each) => joins(each, from, to) && each.state !== "Connected",
+  );
+  // Deleting one direction disconnects the other: the one that is gone is the fault.
+  const missing = broken.filter(({ state }) => state === "Missing");
+  return (missing.length > 0 ? missing : broken).map(faultOfPeering);
 }
 
 function joins({ fromNetworkId, toNetworkId }: PeeringFact, left: string, right: string): boolean {

@@ -14,8 +14,16 @@ export function planPeerings(plan: PlanBuilder, facts: RegionFacts, config: Regi
   const { networkId } = regionNamesOf(config);
   const { hubNetworkId } = config;
   if (sameId(networkId, hubNetworkId)) return;
-  planDirection(plan, { network: facts.hub, from: hubNetworkId, to: networkId });
-  planDirection(plan, { network: facts.workerNetwork, from: networkId, to: hubNetworkId });
+  const directions: readonly Direction[] = [
+    { network: facts.hub, from: hubNetworkId, to: networkId },
+    { network: facts.workerNetwork, from: networkId, to: hubNetworkId },
+  ];
+  const lost = directions.filter((each) => peeringOf(each)?.state === "Disconnected");
+  for (const direction of lost) planDeletion(plan, direction);
+  // Azure takes no peering while the one of the other direction is disconnected.
+  const after = lost.map(idOf);
+  for (const direction of directions)
+    if (!lost.includes(direction)) planDirection(plan, direction, after);
 }
 
 interface Direction {
@@ -24,20 +32,40 @@ interface Direction {
   readonly to: string;
 }
 
-function planDirection(plan: PlanBuilder, { network, from, to }: Direction): void {
-  const peering = network?.peerings.find((each) => sameId(each.remoteNetworkId, to));
-  const names = `${lastNameOf(from)} to ${lastNameOf(to)}`;
-  const resourceId = peering?.peeringId ?? `${from}/virtualNetworkPeerings/${networkLabelOf(to)}`;
-  if (peering?.provisioning === "pending") {
-    plan.wait(resourceId, `the peering of ${names}`);
+function peeringOf({ network, to }: Direction): PeeringState | undefined {
+  return network?.peerings.find((each) => sameId(each.remoteNetworkId, to));
+}
+
+function idOf(direction: Direction): string {
+  const { from, to } = direction;
+  const derived = `${from}/virtualNetworkPeerings/${networkLabelOf(to)}`;
+  return peeringOf(direction)?.peeringId ?? derived;
+}
+
+function namesOf({ from, to }: Direction): string {
+  return `${lastNameOf(from)} to ${lastNameOf(to)}`;
+}
+
+/** Azure's way out of it is to delete the peering and to make it again. */
+function planDeletion(plan: PlanBuilder, direction: Direction): void {
+  const resourceId = idOf(direction);
+  if (peeringOf(direction)?.provisioning === "pending") {
+    plan.wait(resourceId, `the peering of ${namesOf(direction)}`);
     return;
   }
-  if (peering?.state === "Disconnected") {
-    // Azure's way out of it is to delete the peering and to make it again.
-    plan.add(
-      { kind: "delete-peering", resourceId },
-      `the peering of ${names} is disconnected: it is made again`,
-    );
+  plan.add(
+    { kind: "delete-peering", resourceId },
+    `the peering of ${namesOf(direction)} is disconnected: it is made again`,
+  );
+}
+
+function planDirection(plan: PlanBuilder, direction: Direction, after: readonly string[]): void {
+  const { from, to } = direction;
+  const peering = peeringOf(direction);
+  const names = namesOf(direction);
+  const resourceId = idOf(direction);
+  if (peering?.provisioning === "pending") {
+    plan.wait(resourceId, `the peering of ${names}`);
     return;
   }
   const reason = whyPeering(peering, names);
@@ -46,7 +74,7 @@ function planDirection(plan: PlanBuilder, { network, from, to }: Direction): voi
     { kind: "create-peering", resourceId, remoteNetworkId: to },
     reason,
     // One change of a network at a time: the subnet comes first.
-    { needs: [from, to] },
+    { needs: [from, to, ...after] },
   );
 }
 

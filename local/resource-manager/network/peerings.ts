@@ -1,20 +1,15 @@
 /**
  * Virtual network peerings. A peering is one direction; traffic flows when both networks have theirs
- * (`Connected`). It is not transitive.
+ * (`Connected`). It is not transitive. One whose other direction or remote network was deleted is
+ * `Disconnected` until it is written or made again; before that the other direction is refused.
  * https://learn.microsoft.com/azure/virtual-network/virtual-network-manage-peering
  */
 import { ArmError } from "../arm-error.ts";
-import { objectAt, referenceAt, type JsonObject } from "../json.ts";
+import { objectAt, referenceAt, stringAt, type JsonObject } from "../json.ts";
 import type { PutRequest, Resource, ResourceStore, ResourceType } from "../provider.ts";
 import { formatResourceId, parentIdOf, parseResourceId, sameId } from "../resource-id.ts";
 import { overlaps, parsePrefix, type AddressRange } from "./ipv4.ts";
-import {
-  acceptedDelete,
-  acceptedWrite,
-  demandReference,
-  networkVersions,
-  settleWork,
-} from "./references.ts";
+import { acceptedDelete, acceptedWrite, demandReference, networkVersions } from "./references.ts";
 
 export const peeringType = "Microsoft.Network/virtualNetworks/virtualNetworkPeerings";
 
@@ -33,18 +28,41 @@ export const virtualNetworkPeerings: ResourceType = {
       ? []
       : [{ id, action: "Microsoft.Network/virtualNetworks/peer/action" }];
   },
-  work: settleWork,
+  work: {
+    settle: async ({ current, resources }) => {
+      const peering = current();
+      const state = stringAt(objectAt(peering?.body ?? {}, "properties"), "provisioningState");
+      if (peering === undefined || state !== "Deleting") return;
+      const back = backOf(peering, resources);
+      if (back !== undefined) disconnectPeering(back, resources);
+    },
+  },
 };
 
-/** `Initiated` until the other direction is there, then `Connected`; shown, never stored. */
+/** What Azure does to the peerings of others with a network that goes. */
+export function disconnectPeeringsTo(networkId: string, resources: ResourceStore): void {
+  for (const peering of resources.list(peeringType))
+    if (sameId(remoteOf(peering.body) ?? "", networkId)) disconnectPeering(peering, resources);
+}
+
+function disconnectPeering({ id, body, internal }: Resource, resources: ResourceStore): void {
+  resources.put(id, { body, internal: { ...internal, isDisconnected: true } });
+}
+
+/** The peering of the other direction. */
+function backOf(peering: Resource, resources: ResourceStore): Resource | undefined {
+  const here = networkIdOf(peering);
+  return resources
+    .list(peeringType, remoteOf(peering.body) ?? "")
+    .find((other) => sameId(remoteOf(other.body) ?? "", here));
+}
+
+/** `Initiated` until the other direction is there, then `Connected`. */
 function peeringState(peering: Resource, resources: ResourceStore): string {
   const remoteId = remoteOf(peering.body) ?? "";
-  if (resources.get(remoteId) === undefined) return "Disconnected";
-  const here = networkIdOf(peering);
-  const back = resources
-    .list(peeringType, remoteId)
-    .some((other) => sameId(remoteOf(other.body) ?? "", here));
-  return back ? "Connected" : "Initiated";
+  const isLost = peering.internal["isDisconnected"] === true;
+  if (isLost || resources.get(remoteId) === undefined) return "Disconnected";
+  return backOf(peering, resources) === undefined ? "Initiated" : "Connected";
 }
 
 /** Networks that traffic from this one reaches directly. */
@@ -52,9 +70,7 @@ export function peeredNetworks(resources: ResourceStore, networkId: string): rea
   return resources.list(peeringType, networkId).flatMap((peering) => {
     const remoteId = remoteOf(peering.body);
     if (remoteId === undefined || peeringState(peering, resources) !== "Connected") return [];
-    const back = resources
-      .list(peeringType, remoteId)
-      .find((other) => sameId(remoteOf(other.body) ?? "", networkId));
+    const back = backOf(peering, resources);
     const isOpen = back !== undefined && allowsAccess(peering) && allowsAccess(back);
     return isOpen ? [remoteId] : [];
   });
@@ -94,6 +110,7 @@ function putPeering(request: PutRequest): ReturnType<typeof acceptedWrite> {
       `Peering ${other.id} already references remote virtual network ${remote.id}. Cannot add another peering referencing the same remote virtual network.`,
     );
   }
+  checkBack(remote, network, { id, resources });
   checkSpaces(network, remote, id);
   checkNetworkIdle(request, network);
   const properties = {
@@ -104,7 +121,24 @@ function putPeering(request: PutRequest): ReturnType<typeof acceptedWrite> {
     ...objectAt(body, "properties"),
     remoteVirtualNetwork: { id: remote.id },
   };
-  return acceptedWrite({ body: { properties } });
+  return acceptedWrite({ body: { properties }, internal: {} });
+}
+
+/** Code and text seen: hashicorp/terraform-provider-azurerm#14051. */
+function checkBack(
+  remote: Resource,
+  network: Resource,
+  { id, resources }: Pick<PutRequest, "id" | "resources">,
+): void {
+  const back = resources
+    .list(peeringType, remote.id)
+    .find((other) => sameId(remoteOf(other.body) ?? "", network.id));
+  if (back?.internal["isDisconnected"] !== true) return;
+  throw new ArmError(
+    400,
+    "RemotePeeringIsDisconnected",
+    `Cannot create or update peering ${id} because remote peering ${back.id} referencing parent virtual network ${network.id} is in Disconnected state. Update or re-create the remote peering to get it back to Initiated state. Peering gets Disconnected when remote vnet or remote peering is deleted and re-created.`,
+  );
 }
 
 /** Network takes one change of a virtual network at a time, its peerings included. */

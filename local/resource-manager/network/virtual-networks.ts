@@ -14,7 +14,7 @@ import type {
   ResourceType,
 } from "../provider.ts";
 import { formatResourceId, idKey, parentIdOf, sameId } from "../resource-id.ts";
-import { peeringType, showPeering } from "./peerings.ts";
+import { disconnectPeeringsTo, peeringType, showPeering } from "./peerings.ts";
 import { containsRange, overlaps, parsePrefix, type AddressRange } from "./ipv4.ts";
 import {
   acceptedDelete,
@@ -43,7 +43,12 @@ export const virtualNetworks: ResourceType = {
   show: (resource, { resources }) => showNetwork(resource, resources),
   linkedAccess: ({ body }) =>
     objectsAt(objectAt(body, "properties"), "subnets").flatMap((subnet) => subnetLinks(subnet)),
-  work: settleWork,
+  work: {
+    settle: async ({ id, current, resources }) => {
+      const state = stringAt(objectAt(current()?.body ?? {}, "properties"), "provisioningState");
+      if (state === "Deleting") disconnectPeeringsTo(id, resources);
+    },
+  },
 };
 
 export const subnets: ResourceType = {

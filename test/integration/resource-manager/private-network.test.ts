@@ -87,6 +87,36 @@ describe("peerings", () => {
   });
 });
 
+describe("a peering whose other direction was deleted", () => {
+  const other = `${network("right")}/virtualNetworkPeerings/to-left?api-version=${networkVersion}`;
+
+  it("is disconnected, and keeps the other from being made until it was written again", async () => {
+    await cloud.send({ method: "DELETE", path: other });
+    await expect.poll(() => stateOf("left", "right")).toBe("Disconnected");
+    expect(await peer("right", "left")).toMatchObject({
+      status: 400,
+      code: "RemotePeeringIsDisconnected",
+    });
+    await peer("left", "right");
+    await expect.poll(() => stateOf("left", "right")).toBe("Initiated");
+    await peer("right", "left");
+    await expect.poll(() => stateOf("left", "right")).toBe("Connected");
+  });
+
+  it("stays disconnected when the other network was deleted and made again", async () => {
+    await makeNetwork("short", "10.4.0.0/24");
+    await peer("left", "short");
+    await expect.poll(async () => (await peer("short", "left")).status).toBe(201);
+    await expect.poll(() => stateOf("left", "short")).toBe("Connected");
+    const path = `${network("short")}?api-version=${networkVersion}`;
+    await cloud.send({ method: "DELETE", path });
+    await expect.poll(async () => (await cloud.send({ path })).status).toBe(404);
+    await makeNetwork("short", "10.4.0.0/24");
+    expect(await stateOf("left", "short")).toBe("Disconnected");
+    expect(await peer("short", "left")).toMatchObject({ code: "RemotePeeringIsDisconnected" });
+  });
+});
+
 describe("what a machine sees of private link", () => {
   const name = "target1.blob.core.windows.net";
 
