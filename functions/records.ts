@@ -56,6 +56,10 @@ export interface Records {
   readonly retrievals: TypedTable<Retrieval>;
   /** Pages of an import, by dispatch and number. */
   importPages(jobId: string): TypedTable<ImportPage>;
+  /** Parts of large points of an import, by dispatch, point and part. */
+  importParts(jobId: string): TypedTable<ImportPart>;
+  /** Pages of a health check, by dispatch and number. */
+  checkPages(jobId: string): TypedTable<CheckPage>;
   readonly workers: TypedTable<WorkerRecord>;
   /** By location: those of operators. */
   readonly workerConfigurations: TypedTable<WorkerConfiguration>;
@@ -112,6 +116,13 @@ const importPageSchema = z.object({
 });
 export type ImportPage = z.infer<typeof importPageSchema>;
 
+const importPartSchema = z.object({ text: z.string() });
+export type ImportPart = z.infer<typeof importPartSchema>;
+
+/** Restore points that cannot be restored completely. */
+const checkPageSchema = z.object({ pointIds: z.array(z.string()) });
+export type CheckPage = z.infer<typeof checkPageSchema>;
+
 export function createRecords(store: RecordStore): Records {
   const sessions = store.table("sessions");
   const schedule = store.table("schedule");
@@ -136,6 +147,9 @@ export function createRecords(store: RecordStore): Records {
     retrievals: createTypedTable(points, "retrieval", retrievalSchema, "Retrieval"),
     importPages: (jobId) =>
       createTypedTable(points, `import-${jobId}`, importPageSchema, "ImportPage"),
+    importParts: (jobId) =>
+      createTypedTable(points, `import-parts-${jobId}`, importPartSchema, "ImportPart"),
+    checkPages: (jobId) => createTypedTable(points, `check-${jobId}`, checkPageSchema, "CheckPage"),
     workers: createTypedTable(workers, "worker", workerRecordSchema, "Worker"),
     workerConfigurations: createTypedTable(
       workers,

@@ -71,7 +71,7 @@ export const checkFindingSchema = z.object({
   diskId: z.string().optional(),
   /** First and number of blocks of the disk. */
   blocks: z.object({ first: z.number(), count: z.number() }).optional(),
-  /** Restore points that cannot be restored completely. */
+  /** Restore points that cannot be restored completely: a few, for people; see `points-affected`. */
   affectedPoints: z.array(vmPointName),
   /** Archives that cannot; the points that they are copies of may be sound. */
   affectedArchives: z.array(z.object({ vmId: z.string(), archiveId: z.string() })).optional(),
@@ -90,6 +90,11 @@ export const checkResultSchema = z.object({
   readBytes: z.number(),
   findingCount: z.number(),
   findings: z.array(checkFindingSchema).max(CHECK_FINDINGS_MAX),
+  /**
+   * Restore points that any finding affects, each told once by `points-affected`. Missing from
+   * agents that told only what the findings name: then nobody knows that another point is sound.
+   */
+  affectedPointCount: z.number().int().nonnegative().optional(),
 });
 
 export type CheckResult = z.infer<typeof checkResultSchema>;
@@ -185,16 +190,35 @@ export const workerEventBodySchema = z.discriminatedUnion("kind", [
     page: z.number().int().nonnegative(),
     points: z.array(foundPointSchema).min(1),
   }),
+  /**
+   * A point of an import that is larger than a page (`point-parts.ts`): its JSON in parts. Large
+   * points of a job are numbered from 0, as are the parts of each.
+   */
+  z.object({
+    kind: z.literal("point-part"),
+    ...ofJob,
+    largePoint: z.number().int().nonnegative(),
+    part: z.number().int().nonnegative(),
+    partCount: z.number().int().positive(),
+    text: z.string(),
+  }),
+  /** Pages of a check, numbered from 0: all restore points that its findings affect, each once. */
+  z.object({
+    kind: z.literal("points-affected"),
+    ...ofJob,
+    page: z.number().int().nonnegative(),
+    points: z.array(vmPointName).min(1),
+  }),
   z.object({ kind: z.literal("job-succeeded"), ...ofJob, result: jobResultSchema }),
   z.object({ kind: z.literal("job-failed"), ...ofJob, error: jobErrorSchema }),
 ]);
 export type WorkerEventBody = z.infer<typeof workerEventBodySchema>;
 
 /**
- * Bound on the points of one page as they travel: JSON inside the JSON of a signed event. A queue
+ * Bound on what one page holds as it travels: JSON inside the JSON of a signed event. A queue
  * message holds 64 KiB of base64, which is 48 KiB of text.
  */
-export const FOUND_POINTS_BYTES_MAX = 40 * 1024;
+export const EVENT_PAGE_BYTES_MAX = 40 * 1024;
 
 export const workerEventSchema = z.object({
   version: z.literal(PROTOCOL_VERSION),

@@ -80,6 +80,7 @@ export interface ActivityValues {
   /** End of the window in which it can be read; nothing when it cannot. */
   "read-retrieval": { readonly windowEndsAt: string | null };
   "plan-check": { readonly location: string };
+  "read-check": Readiness;
   "index-check": {
     readonly findingCount: number;
     readonly damagedCount: number;

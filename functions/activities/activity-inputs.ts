@@ -54,6 +54,7 @@ export const ACTIVITY_INPUTS = {
     level: checkLevelSchema,
     vmIds: z.array(id).min(1).max(1000).optional(),
   }),
+  "read-check": session,
   "index-check": session,
   "plan-import": session.extend({ location: id.optional() }),
   "read-import": session,

@@ -38,6 +38,7 @@ export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<N
   "index-retrieval": retrievals.indexRetrieval,
   "read-retrieval": retrievals.readRetrieval,
   "plan-check": healthChecks.planCheck,
+  "read-check": healthChecks.readCheck,
   "index-check": healthChecks.indexCheck,
   "plan-import": imports.planImport,
   "read-import": imports.readImport,

@@ -1,6 +1,7 @@
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { CheckResult } from "#core/protocol/worker-event.ts";
 import type { AppContext } from "../app-context.ts";
+import { pagePrefixOf } from "../job-pages.ts";
 import { defineActivity } from "./define-activity.ts";
 import {
   getLocation,
@@ -24,22 +25,52 @@ export const planCheck = defineActivity("plan-check", async (context, input) => 
   return { location };
 });
 
+interface Told {
+  readonly pointCount: number;
+  readonly pointIds: ReadonlySet<string>;
+}
+
+/** What the pages of the last dispatch name as affected. */
+async function readPages({ records }: AppContext, jobId: string): Promise<Told> {
+  const { attempt } = await records.jobs.get(jobId);
+  const pointIds: string[] = [];
+  const pages = records.checkPages(jobId).list({ prefix: pagePrefixOf(attempt) });
+  for await (const { value } of pages) pointIds.push(...value.pointIds);
+  return { pointCount: pointIds.length, pointIds: new Set(pointIds) };
+}
+
+export const readCheck = defineActivity("read-check", async (context, { sessionId }) => {
+  const { result } = await getResult(context, sessionId, "check");
+  const told = await readPages(context, sessionId);
+  const missing = (result.affectedPointCount ?? 0) - told.pointCount;
+  if (missing <= 0) return { ready: true };
+  return {
+    ready: false,
+    waitingFor: `${missing} damaged restore points that the worker has found`,
+  };
+});
+
+/**
+ * Marks what is damaged and clears what is healed. Only a check that told every damaged point proves
+ * that another one is sound. Repeated after it removed the pages, it has nothing to tell that from:
+ * it clears nothing, and knows its own marks.
+ */
 export const indexCheck = defineActivity("index-check", async (context, { sessionId }) => {
   const { records } = context;
   const { spec, result } = await getResult(context, sessionId, "check");
   const { kind: _kind, ...check } = result;
-  const affected = new Set(
-    check.findings.flatMap(({ affectedPoints }) => affectedPoints.map(({ pointId }) => pointId)),
-  );
-  // Findings beyond what a message holds are only counted: whom they affect is not known.
-  const isComplete = check.findingCount <= check.findings.length;
+  const told = await readPages(context, sessionId);
+  const isComplete = told.pointCount >= (check.affectedPointCount ?? Number.POSITIVE_INFINITY);
+  const named = check.findings.flatMap(({ affectedPoints }) => affectedPoints);
+  const affected = new Set([...told.pointIds, ...named.map(({ pointId }) => pointId)]);
   let damagedCount = 0;
   for (const point of await listPointsIn(context, spec.repositoryId)) {
     const { pointId, damaged, vmId } = point;
-    if (affected.has(pointId)) {
+    if (damaged?.sessionId === sessionId) {
       damagedCount++;
-      if (damaged?.sessionId !== sessionId)
-        await markDamaged(context, sessionId, point, check.level);
+    } else if (affected.has(pointId)) {
+      damagedCount++;
+      await markDamaged(context, sessionId, point, check.level);
     } else if (
       damaged !== undefined &&
       isComplete &&
@@ -50,6 +81,8 @@ export const indexCheck = defineActivity("index-check", async (context, { sessio
     }
   }
   await records.sessions.update(sessionId, (session) => ({ ...session, check }));
+  const pages = records.checkPages(sessionId);
+  for await (const { id } of pages.list()) await pages.delete(id);
   const findings = check.findings.slice(0, LOGGED_FINDINGS_MAX).map(describeFinding);
   const { findingCount, checkedObjects, verifiedBlocks } = check;
   return { findingCount, damagedCount, checkedObjects, verifiedBlocks, findings };
@@ -85,6 +118,11 @@ async function markDamaged(
   { pointId }: RestorePoint,
   level: Level,
 ): Promise<void> {
-  const damaged = { sessionId, foundAt: clock().toISOString(), level };
-  await records.points.update(pointId, (point) => ({ ...point, damaged }));
+  const foundAt = clock().toISOString();
+  await records.points.update(pointId, (point) => {
+    // What a deeper check found before is not disproved by what this one found.
+    const known = point.damaged?.level ?? level;
+    const deepest = DEPTH[known] > DEPTH[level] ? known : level;
+    return { ...point, damaged: { sessionId, foundAt, level: deepest } };
+  });
 }

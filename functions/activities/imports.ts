@@ -7,6 +7,7 @@ import {
   prepareJob,
 } from "./repositories.ts";
 import type { AppContext } from "../app-context.ts";
+import { pagePrefixOf } from "../job-pages.ts";
 
 /**
  * Imports: the index is rebuilt from what a worker tells of the manifests. Pages come as events, at
@@ -36,7 +37,9 @@ interface Told {
 async function readPages({ records }: AppContext, jobId: string): Promise<Told> {
   const { attempt } = await records.jobs.get(jobId);
   const told = { pointCount: 0, archiveCount: 0, conflictingIds: [] as string[] };
-  for await (const { value } of records.importPages(jobId).list({ prefix: `${attempt}-` })) {
+  for await (const { value } of records
+    .importPages(jobId)
+    .list({ prefix: pagePrefixOf(attempt) })) {
     told.pointCount += value.pointCount;
     told.archiveCount += value.archiveCount;
     told.conflictingIds.push(...value.conflictingIds);
@@ -61,6 +64,8 @@ export const indexImport = defineActivity("index-import", async (context, { sess
   const { conflictingIds } = await readPages(context, sessionId);
   const pages = context.records.importPages(sessionId);
   for await (const { id } of pages.list()) await pages.delete(id);
+  const parts = context.records.importParts(sessionId);
+  for await (const { id } of parts.list()) await parts.delete(id);
   return {
     pointCount: result.pointCount,
     archiveCount: result.archiveCount,

@@ -4,7 +4,7 @@ import type { Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import type { SessionEnd } from "./backup-vm.ts";
 import { closing, runJob, type Ending } from "./session-run.ts";
-import { createRun, log, step, type Run, type Steps } from "./steps.ts";
+import { createRun, log, step, until, type Run, type Steps } from "./steps.ts";
 
 export interface CheckRepositoryInput {
   readonly sessionId: string;
@@ -16,6 +16,9 @@ export interface CheckRepositoryInput {
   readonly vmIds?: string[] | undefined;
   readonly settings: RunSettings;
 }
+
+/** Pages that were sent before the job's end may lie in the queue so long. */
+const PAGES_SECONDS_MAX = 1800;
 
 export function* checkRepository(context: OrchestrationContext): Steps<Outcome<SessionEnd>> {
   const input = context.df.getInput<CheckRepositoryInput>();
@@ -38,6 +41,7 @@ function* check(run: Run, input: CheckRepositoryInput): Steps<Ending> {
   const { location } = yield* step(run, "plan-check", { sessionId, level, ...ofVms });
   yield* log(run, "info", `checking with level ${level} in ${location}`);
   yield* runJob(run, { jobId: sessionId, sessionId, location });
+  yield* until(run, "read-check", { sessionId }, PAGES_SECONDS_MAX);
   const found = yield* step(run, "index-check", { sessionId });
   const { findingCount, damagedCount, checkedObjects, verifiedBlocks } = found;
   yield* log(run, "info", `checked ${checkedObjects} objects and ${verifiedBlocks} blocks`);

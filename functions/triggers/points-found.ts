@@ -3,12 +3,15 @@ import type { JobRecord } from "#core/model/job-record.ts";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import { disksOf } from "#core/model/vm-configuration.ts";
 import type { FoundPoint, WorkerEventBody } from "#core/protocol/worker-event.ts";
+import { joinFoundPoint } from "#core/protocol/point-parts.ts";
 import type { AppContext } from "../app-context.ts";
+import { pageIdOf, readJobOfPage } from "../job-pages.ts";
+
+/** Digits of a part's number in its row's id. */
+const PART_DIGITS = 4;
 
 type PointsFound = Extract<WorkerEventBody, { kind: "points-found" }>;
-
-/** Digits of a page's number in its row's id. */
-const PAGE_DIGITS = 8;
+type PointPart = Extract<WorkerEventBody, { kind: "point-part" }>;
 
 /**
  * Takes in one page of an import. A point that the index knows stays as it is, so that a page may
@@ -17,12 +20,46 @@ const PAGE_DIGITS = 8;
 export async function takePointsFound(
   context: AppContext,
   workerId: string,
-  { jobId, attempt, page, points }: PointsFound,
+  { page, points, ...ofJob }: PointsFound,
 ): Promise<void> {
-  const { records } = context;
-  const job = (await records.jobs.read(jobId))?.value;
-  if (job === undefined || !isOf(job, workerId, attempt)) return;
-  const { repositoryId } = job.spec;
+  const job = await readJobOfPage(context, workerId, "import", ofJob);
+  if (job === undefined) return;
+  await takePoints(context, job, points, pageIdOf(ofJob.attempt, page));
+}
+
+/**
+ * Keeps one part of a large point; whichever comes last finds all of them and takes the point in.
+ * Repeating any of them does the same again.
+ */
+export async function takePointPart(
+  context: AppContext,
+  workerId: string,
+  { largePoint, part, partCount, text, ...ofJob }: PointPart,
+): Promise<void> {
+  const job = await readJobOfPage(context, workerId, "import", ofJob);
+  if (job === undefined) return;
+  const { jobId, attempt } = ofJob;
+  const ofPoint = `${pageIdOf(attempt, largePoint)}-`;
+  const kept = context.records.importParts(jobId);
+  await kept.put(`${ofPoint}${String(part).padStart(PART_DIGITS, "0")}`, { text });
+  const texts: string[] = [];
+  for await (const { value } of kept.list({ prefix: ofPoint })) texts.push(value.text);
+  if (texts.length < partCount) return;
+  const point = joinFoundPoint(texts);
+  if (point === undefined) {
+    const message = `the parts of large point ${largePoint} of ${jobId} make no point`;
+    context.events.eventDropped({ code: "InvalidEvent", message });
+    return;
+  }
+  await takePoints(context, job, [point], `${pageIdOf(attempt, largePoint)}-large`);
+}
+
+async function takePoints(
+  context: AppContext,
+  { jobId, spec: { repositoryId } }: JobRecord,
+  points: readonly FoundPoint[],
+  pageId: string,
+): Promise<void> {
   const conflictingIds: string[] = [];
   for (const found of points) {
     const known =
@@ -32,16 +69,10 @@ export async function takePointsFound(
     if (known !== repositoryId) conflictingIds.push(found.pointId);
   }
   const archiveCount = points.filter(({ source }) => source.kind === "archive").length;
-  const id = `${attempt}-${String(page).padStart(PAGE_DIGITS, "0")}`;
-  await records
+  const pointCount = points.length - archiveCount;
+  await context.records
     .importPages(jobId)
-    .put(id, { pointCount: points.length - archiveCount, archiveCount, conflictingIds });
-}
-
-/** A page may come after the end of its job, but not from another dispatch. */
-function isOf(job: JobRecord, workerId: string, attempt: number): boolean {
-  const isCurrent = job.attempt === attempt && job.workerId === workerId;
-  return isCurrent && job.spec.kind === "import" && job.state !== "failed";
+    .put(pageId, { pointCount, archiveCount, conflictingIds });
 }
 
 /** Answers the repository that the index knows the point in. */

@@ -11,7 +11,8 @@ import type { WorkerEvent } from "#core/protocol/worker-event.ts";
 import type { AppContext } from "../app-context.ts";
 import type { OrchestrationClient } from "../orchestration-client.ts";
 import { JOB_FINISHED_EVENT } from "../orchestrators/names.ts";
-import { takePointsFound } from "./points-found.ts";
+import { takePointsAffected } from "./points-affected.ts";
+import { takePointPart, takePointsFound } from "./points-found.ts";
 
 /**
  * Takes in what workers tell. The tables are written before the orchestration is woken, so that a
@@ -126,6 +127,12 @@ async function applyBody(
       return;
     case "points-found":
       await takePointsFound(context, workerId, body);
+      return;
+    case "point-part":
+      await takePointPart(context, workerId, body);
+      return;
+    case "points-affected":
+      await takePointsAffected(context, workerId, body);
       return;
     case "progress":
       await records.jobs.update(body.jobId, (job) =>

@@ -2,9 +2,11 @@
  * Health check of a repository. Nothing is repaired here: what is found damaged goes on record, and
  * the next backup of the disk stores it again. Doing the job again checks again.
  */
+import { assert } from "#core/lib/assert.ts";
 import type { CheckJob } from "#core/protocol/job.ts";
 import { CHECK_FINDINGS_MAX, type CheckResult } from "#core/protocol/worker-event.ts";
-import { openRepository, type CheckFinding } from "#core/repository/index.ts";
+import { openRepository, type CheckFinding, type CheckReport } from "#core/repository/index.ts";
+import { EventPages } from "./event-pages.ts";
 import { secretOf, type JobTools } from "./job-tools.ts";
 
 /** A queue message holds 48 KiB of text; the findings share it with names and escapes. */
@@ -34,7 +36,32 @@ export async function runCheck(
   );
   const { checkedObjects, checkedPoints, verifiedBlocks, readBytes, findingCount } = report;
   const counts = { checkedObjects, checkedPoints, verifiedBlocks, readBytes, findingCount };
-  return { kind: "check", level, ...counts, findings: fitting(report.findings) };
+  await tellAffected(tools, job, report, signal);
+  return {
+    kind: "check",
+    level,
+    ...counts,
+    findings: fitting(report.findings),
+    affectedPointCount: report.affectedPoints.length,
+  };
+}
+
+/** All of them, whatever the result has room for: a point that is not told would pass for sound. */
+async function tellAffected(
+  { sendEvent }: JobTools,
+  { jobId, attempt }: CheckJob,
+  { affectedPoints }: CheckReport,
+  signal: AbortSignal,
+): Promise<void> {
+  type Point = CheckReport["affectedPoints"][number];
+  const pages = new EventPages<Point>((page, points) =>
+    sendEvent({ kind: "points-affected", jobId, attempt, page, points }, signal),
+  );
+  for (const point of affectedPoints) {
+    // Names of a repository are short (format, section 1).
+    assert(await pages.add(point), "a restore point's name fits into a page");
+  }
+  await pages.flush();
 }
 
 /** Findings that harm restore points first, as many as one message holds. */

@@ -10,7 +10,6 @@ import { vmConfigurationSchema } from "#core/model/vm-configuration.ts";
 import type { ImportJob } from "#core/protocol/job.ts";
 import {
   CHECK_FINDINGS_MAX,
-  FOUND_POINTS_BYTES_MAX,
   type FoundPoint,
   type JobResult,
 } from "#core/protocol/worker-event.ts";
@@ -25,6 +24,7 @@ import {
   type ArchiveName,
   type Repository,
 } from "#core/repository/index.ts";
+import { FoundPages } from "./found-pages.ts";
 import { type JobTools, secretOf } from "./job-tools.ts";
 
 /** Points whose manifests are read at the same time, and bound on what waits for a page. */
@@ -38,7 +38,7 @@ export async function runImport(
 ): Promise<JobResult> {
   const store = tools.openStore(job.repository);
   const repository = await openRepository(store, secretOf(tools, job.repository), signal);
-  const pages = new Pages(tools, job, signal);
+  const pages = new FoundPages(tools, job, signal);
   const counts = { pointCount: 0, archiveCount: 0, unreadableCount: 0 };
   const unreadable: string[] = [];
   for await (const batch of batchesOf(sourcesIn(repository, signal))) {
@@ -139,43 +139,6 @@ const UNREADABLE_CODES: ReadonlySet<string> = new Set([
   "ArchiveNotFound",
   "InvalidRepositoryName",
 ]);
-
-/** Gathers points until a page is full and sends it. */
-class Pages {
-  readonly #tools: Pick<JobTools, "sendEvent">;
-  readonly #job: ImportJob;
-  readonly #signal: AbortSignal;
-  #page = 0;
-  #points: FoundPoint[] = [];
-  #sizeBytes = 0;
-
-  constructor(tools: Pick<JobTools, "sendEvent">, job: ImportJob, signal: AbortSignal) {
-    this.#tools = tools;
-    this.#job = job;
-    this.#signal = signal;
-  }
-
-  /** False when the point is too large for any page. */
-  async add(point: FoundPoint): Promise<boolean> {
-    // As it travels: the event's text is a string inside the signed message.
-    const sizeBytes = Buffer.byteLength(JSON.stringify(JSON.stringify(point)));
-    if (sizeBytes > FOUND_POINTS_BYTES_MAX) return false;
-    if (this.#sizeBytes + sizeBytes > FOUND_POINTS_BYTES_MAX) await this.flush();
-    this.#points.push(point);
-    this.#sizeBytes += sizeBytes;
-    return true;
-  }
-
-  async flush(): Promise<void> {
-    if (this.#points.length === 0) return;
-    const { jobId, attempt } = this.#job;
-    const body = { kind: "points-found", jobId, attempt, page: this.#page } as const;
-    await this.#tools.sendEvent({ ...body, points: this.#points }, this.#signal);
-    this.#page += 1;
-    this.#points = [];
-    this.#sizeBytes = 0;
-  }
-}
 
 async function* batchesOf<Item>(items: AsyncIterable<Item>): AsyncGenerator<Item[]> {
   let batch: Item[] = [];

@@ -3,6 +3,7 @@ import { codeOf } from "../../lib/errors.ts";
 import type { BlobStore } from "../../ports/blob-store.ts";
 import type { BlockCodec } from "../codec/block-codec.ts";
 import type { Repository } from "../repository.ts";
+import type { ListedVmPoint } from "../vm-points.ts";
 import { isDamage } from "./damage.ts";
 import type { DamageRecorder } from "./damage-recorder.ts";
 import type { DiskObjects } from "./disk-objects.ts";
@@ -40,6 +41,8 @@ export interface CheckReport extends CheckCounts {
   readonly findingCount: number;
   /** The first 1,000. */
   readonly findings: readonly CheckFinding[];
+  /** All restore points that cannot be restored completely, also of findings beyond those. */
+  readonly affectedPoints: readonly ListedVmPoint[];
 }
 
 export interface CheckProgress {

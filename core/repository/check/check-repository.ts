@@ -77,8 +77,8 @@ export async function checkRepository(
   await checkRetrievals(check);
   const { checkedObjects, checkedPoints, verifiedBlocks, readBytes } = progress;
   const counts = { checkedObjects, checkedPoints, verifiedBlocks, readBytes };
-  const { count: findingCount, kept } = findings;
-  return { level: options.level, ...counts, findingCount, findings: kept };
+  const { count: findingCount, kept, affectedPoints } = findings;
+  return { level: options.level, ...counts, findingCount, findings: kept, affectedPoints };
 }
 
 function levelOf({ level, samplePercent, random, codec }: CheckRepositoryOptions): ContentLevel {

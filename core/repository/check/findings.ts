@@ -28,11 +28,25 @@ export const KEPT_FINDINGS_MAX = 1000;
 
 export class FindingList {
   readonly #kept: CheckFinding[] = [];
+  readonly #affected = new Map<string, ListedVmPoint>();
   count = 0;
 
   add(finding: CheckFinding): void {
     this.count++;
+    this.addAffected(finding.affectedPoints);
     if (this.#kept.length < KEPT_FINDINGS_MAX) this.#kept.push(finding);
+  }
+
+  /** Of findings that are only counted. */
+  addAffected(points: readonly ListedVmPoint[]): void {
+    for (const { vmId, pointId } of points) {
+      this.#affected.set(`${vmId}/${pointId}`, { vmId, pointId });
+    }
+  }
+
+  /** Every restore point that any finding affects, once. */
+  get affectedPoints(): readonly ListedVmPoint[] {
+    return [...this.#affected.values()];
   }
 
   get kept(): readonly CheckFinding[] {
@@ -60,18 +74,26 @@ const DEFECTS_MAX = 10_000;
 /** Defects of one disk; the same defect met in several points is one finding. */
 export class DiskDefects {
   readonly #defects = new Map<string, RecordedDefect>();
+  readonly #omittedSequences = new Set<number>();
   #omittedCount = 0;
 
   add(defect: DiskDefect, sequence: number): void {
     const key = `${defect.object} ${defect.kind} ${defect.blocks?.first ?? ""}`;
     const known = this.#defects.get(key);
     if (known !== undefined) known.sequences.add(sequence);
-    else if (this.#defects.size >= DEFECTS_MAX) this.#omittedCount++;
-    else this.#defects.set(key, { ...defect, sequences: new Set([sequence]) });
+    else if (this.#defects.size >= DEFECTS_MAX) {
+      this.#omittedCount++;
+      if (defect.harmsRestores) this.#omittedSequences.add(sequence);
+    } else this.#defects.set(key, { ...defect, sequences: new Set([sequence]) });
   }
 
   get omittedCount(): number {
     return this.#omittedCount;
+  }
+
+  /** Points of the disk that defects harm which are only counted. */
+  get omittedSequences(): ReadonlySet<number> {
+    return this.#omittedSequences;
   }
 
   /** Neighbouring blocks of one object that affect the same points are one finding. */

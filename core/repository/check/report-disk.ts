@@ -49,6 +49,10 @@ export async function reportDisk(
     check.findings.add(findingOf(diskId, defect, affected));
   }
   check.findings.count += defects.omittedCount;
+  for (const reference of references) {
+    if (!defects.omittedSequences.has(reference.sequence)) continue;
+    if (!(await isOfDeleted(reference))) check.findings.addAffected([reference]);
+  }
 }
 
 function findingOf(

@@ -2,6 +2,8 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "#core/protocol/job.ts";
 import type { JobResult } from "#core/protocol/worker-event.ts";
+import { fail } from "#core/model/outcome.ts";
+import { ACTIVITIES } from "#functions/activities/all-activities.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { runScheduleTick } from "#functions/triggers/schedule-tick.timer.ts";
 import { callEndpoint, type Started } from "./api-caller.ts";
@@ -13,9 +15,11 @@ type CheckResult = Extract<JobResult, { kind: "check" }>;
 
 let world: World;
 let runs = 0;
+let onMessage: World["azure"]["onMessage"];
 
 beforeEach(async () => {
   world = createWorld();
+  onMessage = world.azure.onMessage;
   world.azure.vms.set(VM.resourceId, VM);
   await addRepository(world);
 });
@@ -42,8 +46,12 @@ function findingOf(pointIds: string[]): CheckResult["findings"][number] {
   };
 }
 
-/** What the worker finds; by default nothing. */
-function answerWith(findings: CheckResult["findings"], findingCount = findings.length): void {
+/** What an agent finds that tells affected points in its findings only, if at all. */
+function answerWith(
+  findings: CheckResult["findings"],
+  findingCount = findings.length,
+  affectedPointCount?: number,
+): void {
   world.work = (job: Job) => ({
     kind: "job-succeeded",
     jobId: job.jobId,
@@ -57,9 +65,59 @@ function answerWith(findings: CheckResult["findings"], findingCount = findings.l
       readBytes: 0,
       findingCount,
       findings,
+      ...(affectedPointCount !== undefined && { affectedPointCount }),
     },
   });
 }
+
+type Page = readonly [page: number, pointIds: readonly string[]];
+
+/** What the worker finds: these pages, then its result, then the pages that come late. */
+function tell(
+  findings: CheckResult["findings"],
+  affectedPointCount: number,
+  pages: readonly Page[] = [],
+  late: readonly Page[] = [],
+): void {
+  answerWith(findings, findings.length, affectedPointCount);
+  world.knowsNetwork = true;
+  const { work } = world;
+  world.work = () => undefined;
+  world.azure.onMessage = async (queue, text) => {
+    await onMessage(queue, text);
+    const job = world.jobs.at(-1)!;
+    for (const page of pages) await sendPage(page);
+    await world.send(job.workerId, work(job)!);
+  };
+  let polls = 0;
+  world.sabotage = async (name) => {
+    if (name !== "read-check" || ++polls !== 2) return undefined;
+    for (const page of late) await sendPage(page);
+    return undefined;
+  };
+}
+
+async function sendPage([page, pointIds]: Page, attempt?: number): Promise<void> {
+  const job = world.jobs.at(-1)!;
+  await world.send(job.workerId, {
+    kind: "points-affected",
+    jobId: job.jobId,
+    attempt: attempt ?? job.attempt,
+    page,
+    points: pointIds.map((pointId) => ({ vmId: VM.vmId, pointId })),
+  });
+}
+
+async function insertPoints(count: number): Promise<string[]> {
+  const pointIds: string[] = [];
+  for (let day = count; day > 0; day--) pointIds.push(await insertPoint(world, day));
+  return pointIds;
+}
+
+const damagedPoints = async (): Promise<string[]> => {
+  const points = await collect(world.context.records.points.list());
+  return points.filter(({ value }) => value.damaged !== undefined).map(({ id }) => id);
+};
 
 const isDamaged = async (pointId: string): Promise<boolean> =>
   (await world.context.records.points.get(pointId)).damaged !== undefined;
@@ -112,19 +170,99 @@ describe("a health check", () => {
     const point = await insertPoint(world, 0);
     answerWith([findingOf([point])]);
     await check(found);
-    answerWith([]);
+    answerWith([], 0, 0);
     await check(later);
     expect(await isDamaged(point)).toBe(still);
   });
 
-  it("clears nothing when it found more than it can tell, or looked elsewhere", async () => {
+  it("marks every point that is affected, and clears only what it knows to be sound", async () => {
+    const points = await insertPoints(25);
+    answerWith([findingOf(points.slice(20))]);
+    await check("presence");
+    tell(
+      [findingOf(points.slice(0, 10))],
+      23,
+      [[0, points.slice(0, 12)]],
+      [
+        [2, points.slice(20, 23)],
+        [1, points.slice(12, 20)],
+        [1, points.slice(12, 20)],
+      ],
+    );
+    const sessionId = await check("presence");
+    expect(await world.context.records.sessions.get(sessionId)).toMatchObject({
+      state: "warning",
+      reason: "1 findings; 23 restore points cannot be restored completely",
+    });
+    expect(await damagedPoints()).toEqual(points.slice(0, 23));
+    expect(await collect(world.context.records.checkPages(sessionId).list())).toEqual([]);
+    await sendPage([3, points.slice(24)]);
+    expect(await collect(world.context.records.checkPages(sessionId).list())).toEqual([]);
+  });
+
+  it("fails, and clears nothing, when a page never comes", async () => {
+    const points = await insertPoints(12);
+    answerWith([findingOf(points)]);
+    await check("complete");
+    tell([findingOf(points.slice(0, 10))], 12, [[0, points.slice(0, 10)]]);
+    const sessionId = await check("complete");
+    expect(await world.context.records.sessions.get(sessionId)).toMatchObject({
+      state: "failed",
+      error: { code: "TimedOut" },
+    });
+    expect(await damagedPoints()).toEqual(points);
+  });
+
+  it("takes pages of its last dispatch only", async () => {
+    const points = await insertPoints(2);
+    tell([findingOf(points.slice(0, 1))], 1, [[0, points.slice(0, 1)]]);
+    world.sabotage = async (name) => {
+      if (name === "read-check") await sendPage([1, points.slice(1)], 2);
+      return undefined;
+    };
+    await check("complete");
+    expect(await damagedPoints()).toEqual(points.slice(0, 1));
+  });
+
+  it("changes nothing when its result is indexed twice", async () => {
+    const points = await insertPoints(12);
+    answerWith([findingOf(points.slice(11))]);
+    await check("presence");
+    tell([findingOf(points.slice(0, 10))], 11, [[0, points.slice(0, 11)]]);
+    let answersLost = 0;
+    const sessionId = `health-check-r-1-${runs}`;
+    world.sabotage = async (name) => {
+      if (name !== "index-check" || answersLost++ > 0) return undefined;
+      await ACTIVITIES["index-check"].run(world.context, { sessionId });
+      return fail("ConnectionLost", "The answer got lost.", "backoff");
+    };
+    await check("presence");
+    expect(answersLost).toBe(2);
+    expect((await world.context.records.sessions.get(sessionId)).reason).toMatch(/; 11 restore/);
+    expect(await damagedPoints()).toEqual(points.slice(0, 11));
+  });
+
+  it("keeps what a deeper check found when a shallow one finds something else", async () => {
+    const [point] = await insertPoints(1);
+    for (const level of ["complete", "presence"] as const) {
+      answerWith([findingOf([point!])], 1, undefined);
+      await check(level);
+    }
+    answerWith([], 0, 0);
+    await check("presence");
+    expect(await damagedPoints()).toEqual([point]);
+    await check("complete");
+    expect(await damagedPoints()).toEqual([]);
+  });
+
+  it("clears nothing when it does not tell all, or looked elsewhere", async () => {
     const [first, second] = [await insertPoint(world, 1), await insertPoint(world, 0)];
     answerWith([findingOf([first])]);
     await check("complete");
-    answerWith([findingOf([second])], 51);
+    answerWith([findingOf([second])]);
     await check("complete");
     expect(await isDamaged(first)).toBe(true);
-    answerWith([]);
+    answerWith([], 0, 0);
     await check("complete", { vmIds: ["another"] });
     expect(await isDamaged(first)).toBe(true);
     await check("complete");

@@ -1,6 +1,9 @@
 /** Imports: pages come twice, late and out of order, and the session waits for all of them. */
 import { beforeEach, describe, expect, it } from "vitest";
 import type { Job } from "#core/protocol/job.ts";
+import { splitFoundPoint } from "#core/protocol/point-parts.ts";
+import { disksOf } from "#core/model/vm-configuration.ts";
+import { createWideVm } from "./test-vm.ts";
 import type { FoundPoint } from "#core/protocol/worker-event.ts";
 import type { Session } from "#core/model/session.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
@@ -71,6 +74,12 @@ function tell(
   };
 }
 
+async function sendPart(largePoint: number, texts: readonly string[], part: number) {
+  const { jobId, attempt, workerId } = world.jobs.at(-1)!;
+  const ofPoint = { largePoint, part, partCount: texts.length, text: texts[part]! };
+  await world.send(workerId, { kind: "point-part", jobId, attempt, ...ofPoint });
+}
+
 async function runImport(): Promise<Session> {
   await world.driver.run(ORCHESTRATORS.importRepository, SESSION, {
     sessionId: SESSION,
@@ -115,6 +124,59 @@ describe("an import", () => {
     ]);
     expect(await collect(world.context.records.importPages(SESSION).list())).toEqual([]);
     expect(await collect(world.context.records.claims.list())).toEqual([]);
+  });
+
+  it("fills the index with a VM of very many disks, in parts that come in any order", async () => {
+    const wide = createWideVm();
+    const large = (day: number, archiveId?: string) => ({
+      ...foundPoint(day, archiveId),
+      vmId: wide.vmId,
+      vm: wide,
+      disks: disksOf(wide).map(({ diskId, slot, sizeBytes }) => ({
+        diskId,
+        slot,
+        sizeBytes,
+        kind: "full" as const,
+        storedBytes: 10,
+      })),
+    });
+    const [point, archive] = [large(1), large(2, "archive-2")];
+    tell([[0, [foundPoint(3)]]], { pointCount: 2, archiveCount: 1 });
+    const [first = [], second = []] = [point, archive].map((each) => splitFoundPoint(each));
+    let polls = 0;
+    world.sabotage = async (name) => {
+      if (name !== "read-import" || ++polls !== 2) return undefined;
+      await sendPart(1, second, 0);
+      for (const part of [2, 0, 1, 0]) await sendPart(0, first, part);
+      for (const part of [2, 1]) await sendPart(1, second, part);
+      return undefined;
+    };
+    expect([first.length, second.length]).toEqual([3, 3]);
+    expect(await runImport()).toMatchObject({ state: "succeeded", import: { pointCount: 2 } });
+    const stored = await world.context.records.points.get(point.pointId);
+    expect(stored).toMatchObject({ vmId: wide.vmId, vm: wide, state: "available" });
+    expect(stored.disks).toHaveLength(65);
+    expect(await collect(world.context.records.archives.list())).toMatchObject([
+      { id: "archive-2", value: { storedBytes: 650, point: { vm: wide } } },
+    ]);
+    expect(await collect(world.context.records.importPages(SESSION).list())).toEqual([]);
+    expect(await collect(world.context.records.importParts(SESSION).list())).toEqual([]);
+  });
+
+  it("waits in vain for a large point of which a part never comes, or that is none", async () => {
+    const point = { ...foundPoint(1), vm: createWideVm() };
+    const texts = splitFoundPoint(point) ?? [];
+    tell([], { pointCount: 2, archiveCount: 0 });
+    let polls = 0;
+    world.sabotage = async (name) => {
+      if (name !== "read-import" || ++polls !== 1) return undefined;
+      await sendPart(0, texts, 0);
+      await sendPart(1, ["bm90IGEgcG9pbnQ="], 0);
+      return undefined;
+    };
+    expect(await runImport()).toMatchObject({ state: "failed", error: { code: "TimedOut" } });
+    expect(await points()).toEqual([]);
+    expect(world.lines.filter((line) => line.includes("make no point"))).toHaveLength(1);
   });
 
   it("fails when a page never comes", async () => {

@@ -55,3 +55,25 @@ export function createTestVm(
     extensionNames: [],
   };
 }
+
+/** One OS disk and 64 data disks: the most that a VM size of Azure takes. */
+export function createWideVm(): VmConfiguration {
+  const vm = createTestVm("database", "bbbbbbbb-0000-4000-8000-00000000000b");
+  const [dataDisk] = vm.dataDisks;
+  if (dataDisk === undefined) throw new Error("the test VM has a data disk");
+  const owner = { environment: "production", "cost-center": "1234567890", owner: '"Ops" <ops>' };
+  const dataDisks = Array.from({ length: 64 }, (_, slot) => ({
+    ...dataDisk,
+    diskId: `${vm.vmId}-disk-${slot}`,
+    resourceId: dataDisk.resourceId.replace(/-0$/, `-data-disk-number-${slot}`),
+    name: `database-data-disk-number-${slot}`,
+    slot,
+    zones: ["1"],
+    networkAccessPolicy: "AllowPrivate" as const,
+    publicNetworkAccess: "Disabled" as const,
+    diskAccessId: dataDisk.resourceId.replace(/disks\/.*/, "diskAccesses/holdfast-westeurope-1"),
+    diskEncryptionSetId: dataDisk.resourceId.replace(/disks\/.*/, "diskEncryptionSets/database"),
+    tags: owner,
+  }));
+  return { ...vm, dataDisks };
+}

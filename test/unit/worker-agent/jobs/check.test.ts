@@ -1,7 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { beforeEach, expect, test } from "vitest";
 import type { CheckJob } from "#core/protocol/job.ts";
-import { CHECK_FINDINGS_MAX, checkResultSchema } from "#core/protocol/worker-event.ts";
+import {
+  CHECK_FINDINGS_MAX,
+  EVENT_PAGE_BYTES_MAX,
+  checkResultSchema,
+  workerEventBodySchema,
+  type WorkerEventBody,
+} from "#core/protocol/worker-event.ts";
+import { commitVmPoint, openRepository, readVmPoint } from "#core/repository/index.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import { DataMover } from "#worker-agent/data-mover/data-mover.ts";
 import type { JobTools } from "#worker-agent/jobs/job-tools.ts";
@@ -19,9 +26,11 @@ const encryption = { kind: "none" } as const;
 let store: MemoryStore;
 let disks: MemoryDisks;
 let tools: JobTools;
+let sent: WorkerEventBody[];
 
 beforeEach(() => {
   store = new MemoryStore();
+  sent = [];
   disks = new MemoryDisks();
   tools = {
     openStore: () => store,
@@ -31,7 +40,9 @@ beforeEach(() => {
     probeNetwork: noProbeNetwork,
     random: (byteCount) => randomBytes(byteCount),
     clock: { now: () => new Date("2026-11-22T00:00:00Z"), sleep: async () => undefined },
-    sendEvent: async () => undefined,
+    sendEvent: async (body) => {
+      sent.push(workerEventBodySchema.parse(body));
+    },
   };
 });
 
@@ -90,7 +101,9 @@ test("verifies every block on the mover's threads and finds nothing", async () =
     verifiedBlocks: 3,
     findingCount: 0,
     findings: [],
+    affectedPointCount: 0,
   });
+  expect(sent).toEqual([]);
 });
 
 test("names a bad block; the next backup heals it and says so", async () => {
@@ -130,6 +143,31 @@ test("fits its findings into one queue message, those that harm restores first",
   expect(result.findings[0]).toMatchObject({ kind: "missing" });
   expect(result.findings.length).toBeLessThan(CHECK_FINDINGS_MAX);
   expect(JSON.stringify(result).length).toBeLessThan(30 * 1024);
+});
+
+test("tells every restore point that one lost pack affects, once, in pages", async () => {
+  await backUp("p0", randomBytes(BLOCK_BYTES));
+  const repository = await openRepository(store, encryption, signal);
+  const { disks } = await readVmPoint(repository, "vm-1", "p0", signal);
+  const pointIds = Array.from({ length: 300 }, (_, each) => `p${each}-${"x".repeat(120)}`);
+  for (const pointId of pointIds) {
+    const now = () => new Date(0);
+    const point = { vmId: "vm-1", pointId, takenAt: now(), vm: {}, disks };
+    await commitVmPoint(repository, { ...point, random: randomBytes, now }, signal);
+  }
+  store.objects.delete(packName());
+  const result = await check({ level: "presence" });
+  expect(result).toMatchObject({ findingCount: 1, affectedPointCount: pointIds.length + 1 });
+  expect(result.findings[0]?.affectedPoints).toHaveLength(10);
+  expect(result.findings[0]?.message).toContain("Affects 291 more restore points.");
+  const pages = sent.filter((body) => body.kind === "points-affected");
+  expect(pages.map(({ page }) => page)).toEqual([0, 1]);
+  for (const page of pages) {
+    const asItTravels = JSON.stringify(JSON.stringify(page));
+    expect(asItTravels.length).toBeLessThan(EVENT_PAGE_BYTES_MAX + 1024);
+  }
+  const told = pages.flatMap(({ points }) => points.map(({ pointId }) => pointId));
+  expect(told.toSorted()).toEqual(["p0", ...pointIds].toSorted());
 });
 
 test("fails with the answer of the repository when that cannot be opened", async () => {

@@ -1,18 +1,28 @@
 import { randomBytes } from "node:crypto";
 import { beforeEach, expect, test } from "vitest";
+import { z } from "zod";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type { ImportJob } from "#core/protocol/job.ts";
 import {
-  FOUND_POINTS_BYTES_MAX,
+  EVENT_PAGE_BYTES_MAX,
   workerEventBodySchema,
   type WorkerEventBody,
 } from "#core/protocol/worker-event.ts";
-import { archiveVmPoint, objectNames, openRepository } from "#core/repository/index.ts";
+import { FOUND_POINT_CHARS_MAX, joinFoundPoint } from "#core/protocol/point-parts.ts";
+import type { VmConfiguration } from "#core/model/vm-configuration.ts";
+import {
+  archiveVmPoint,
+  commitVmPoint,
+  objectNames,
+  openRepository,
+  readVmPoint,
+} from "#core/repository/index.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import { DataMover } from "#worker-agent/data-mover/data-mover.ts";
 import type { JobTools } from "#worker-agent/jobs/job-tools.ts";
 import { runJob } from "#worker-agent/jobs/run-job.ts";
 import { ProgressBoard } from "#worker-agent/progress-board.ts";
+import { createWideVm } from "../../functions/test-vm.ts";
 import { backupJob } from "../agent-fixture.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 import { noKeyVault } from "../no-key-vault.ts";
@@ -75,6 +85,19 @@ async function runImportJob() {
   return result;
 }
 
+/** A point of another VM, of which only the first disk's content matters. */
+async function commitPoint(pointId: string, vm: VmConfiguration): Promise<void> {
+  const repository = await openRepository(store, encryption, signal);
+  const { disks } = await readVmPoint(repository, "vm-1", "p1", signal);
+  const now = () => new Date(0);
+  const point = { vmId: vm.vmId, pointId, takenAt: now(), vm: z.json().parse(vm), disks };
+  await commitVmPoint(repository, { ...point, random: randomBytes, now }, signal);
+}
+
+function parts() {
+  return sent.filter((body) => body.kind === "point-part");
+}
+
 function pages() {
   return sent.filter((body) => body.kind === "points-found");
 }
@@ -116,7 +139,7 @@ test("pages stay small and hold every point once", async () => {
   expect(pages().flatMap(({ points }) => points.map(({ pointId }) => pointId))).toEqual(names);
   for (const { points } of pages()) {
     const asItTravels = JSON.stringify(JSON.stringify(points));
-    expect(asItTravels.length).toBeLessThan(FOUND_POINTS_BYTES_MAX + 100);
+    expect(asItTravels.length).toBeLessThan(EVENT_PAGE_BYTES_MAX + 100);
   }
 });
 
@@ -161,11 +184,32 @@ test("an archive is told with the point that it is a copy of", async () => {
   ]);
 });
 
-test("a point that fits no message is named, not lost silently", async () => {
-  await backUp("p1", { large: "x".repeat(FOUND_POINTS_BYTES_MAX) });
+test("a VM with as many disks as Azure allows is told in parts, each a message", async () => {
+  await backUp("p1");
+  const vm = createWideVm();
+  await commitPoint("p2", vm);
+  await commitPoint("p3", vm);
+  const result = await runImportJob();
+  expect(result).toMatchObject({ pointCount: 3, unreadableCount: 0 });
+  expect(pages().flatMap(({ points }) => points.map(({ pointId }) => pointId))).toEqual(["p1"]);
+  for (const part of parts()) {
+    expect(JSON.stringify(JSON.stringify(part)).length).toBeLessThan(EVENT_PAGE_BYTES_MAX + 1024);
+  }
+  expect(parts().length).toBeGreaterThan(2);
+  for (const largePoint of [0, 1]) {
+    const ofPoint = parts().filter((each) => each.largePoint === largePoint);
+    expect(ofPoint.map(({ part }) => part)).toEqual(ofPoint.map((_, part) => part));
+    expect(new Set(ofPoint.map(({ partCount }) => partCount))).toEqual(new Set([ofPoint.length]));
+    const point = joinFoundPoint(ofPoint.map(({ text }) => text));
+    expect(point).toMatchObject({ vmId: vm.vmId, pointId: `p${largePoint + 2}`, vm });
+  }
+});
+
+test("a point that no record of the index can hold is named, not lost silently", async () => {
+  await backUp("p1", { large: "x".repeat(FOUND_POINT_CHARS_MAX) });
   const result = await runImportJob();
   expect(result).toMatchObject({ pointCount: 0, unreadableCount: 1 });
-  expect(pages()).toEqual([]);
+  expect(sent).toEqual([]);
 });
 
 test("a store that fails fails the job, and an empty repository has no pages", async () => {
