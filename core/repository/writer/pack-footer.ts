@@ -48,12 +48,29 @@ export async function readPackFooter(
     if (frames.length === 0 || HEADER_BYTES + framesBytes !== footerAt) return undefined;
     return { packId, sealedFooter, frames };
   } catch (error) {
-    const code = codeOf(error);
-    if (code === "RepositoryDamaged" || code === "BlobNotFound" || code === "BlobTooShort") {
-      return undefined;
-    }
+    if (isLost(error)) return undefined;
     throw error;
   }
+}
+
+/** The footer of a pack whose place is known. Undefined when it is gone. */
+export async function readSealedFooter(
+  store: BlobStore,
+  pack: { readonly name: string; readonly objectBytes: number; readonly footerBytes: number },
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const { name, objectBytes, footerBytes } = pack;
+  const offsetBytes = objectBytes - TRAILER_BYTES - footerBytes;
+  try {
+    return await store.read(name, { offsetBytes, lengthBytes: footerBytes }, signal);
+  } catch (error) {
+    if (isLost(error)) return undefined;
+    throw error;
+  }
+}
+
+function isLost(error: unknown): boolean {
+  return ["RepositoryDamaged", "BlobNotFound", "BlobTooShort"].includes(codeOf(error));
 }
 
 export function openFooter(packId: string, sealed: Uint8Array, dataKey: DataKey): FooterEntry[] {

@@ -1,103 +1,137 @@
 /**
- * What a dead predecessor of this attempt had sealed. Packs carry the sequence number that they
+ * What dead predecessors of this attempt had sealed. Packs carry the sequence number that they
  * were written for in their names, so the successor finds them, opens their footers and refers to
  * their frames where the content of the block is still the same. A hash match is required, so a
  * stale pack can cost time but never wrong bytes.
+ *
+ * All packs are used, whatever the size of the disk. Memory: 38 bytes per pack, and the footers
+ * that were used last; others are read again when a leaf needs them.
  */
+import { mapBounded } from "../../lib/bounded-pool.ts";
 import type { BlobStore, StoredBlob } from "../../ports/blob-store.ts";
 import { FRAME_PURPOSES } from "../format/frame.ts";
 import { HEADER_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { BlockEntry } from "../format/leaf.ts";
-import { FOOTER_ENTRY_BYTES } from "../format/sealed-object.ts";
-import { openFooter, readPackFooter } from "./pack-footer.ts";
+import { FooterCache } from "./footer-cache.ts";
+import { openFooter, readPackFooter, readSealedFooter } from "./pack-footer.ts";
 import type { DataKey } from "./pack-writer.ts";
+import { SalvagedPackTable, type SalvagedPack } from "./salvaged-pack-table.ts";
 
-/** About 60 MiB in memory and 256 GiB of disk; what lies beyond is stored again. */
-const MAX_KEPT_FRAMES = 1024 * 1024;
+const FOOTERS_READ_AT_ONCE = 16;
+/** Names that are held while their packs are looked at. */
+const LISTED_AT_ONCE = 64 * FOOTERS_READ_AT_ONCE;
 
-interface SalvagedPack {
-  readonly packId: string;
-  readonly objectBytes: number;
-  readonly sealedFooter: Uint8Array;
-  readonly firstBlock: number;
-  readonly lastBlock: number;
+/** What predecessors sealed of the blocks of one leaf. */
+export interface SalvagedLeaf {
+  /** By block number. Several predecessors may have sealed different content of one block. */
+  readonly entries: ReadonlyMap<number, readonly BlockEntry[]>;
+  /** Packs that the entries lie in. */
+  readonly packs: readonly Pick<SalvagedPack, "packId" | "objectBytes">[];
+}
+
+export const NOTHING_SALVAGED: SalvagedLeaf = { entries: new Map(), packs: [] };
+
+interface PredecessorDisk {
+  readonly diskId: string;
+  readonly sequence: number;
+  readonly dataKey: DataKey;
+  /** Says of an object's name whether garbage collection may delete it. */
+  readonly isTombstoned: (name: string) => boolean;
+  /** Bound on footers that are kept in memory. */
+  readonly keptFooterBytes: number;
 }
 
 export class PredecessorPacks {
-  readonly #packs: readonly SalvagedPack[];
-  readonly #dataKey: DataKey;
+  readonly #store: BlobStore;
+  readonly #disk: PredecessorDisk;
+  readonly #packs = new SalvagedPackTable();
+  readonly #footers: FooterCache;
 
-  private constructor(packs: readonly SalvagedPack[], dataKey: DataKey) {
-    this.#packs = packs;
-    this.#dataKey = dataKey;
+  private constructor(store: BlobStore, disk: PredecessorDisk) {
+    this.#store = store;
+    this.#disk = disk;
+    this.#footers = new FooterCache(disk.keptFooterBytes);
   }
 
-  /** @param disk.isTombstoned says of an object's name whether garbage collection may delete it */
   static async load(
     store: BlobStore,
-    disk: {
-      readonly diskId: string;
-      readonly sequence: number;
-      readonly dataKey: DataKey;
-      readonly isTombstoned: (name: string) => boolean;
-    },
+    disk: PredecessorDisk,
     signal: AbortSignal,
   ): Promise<PredecessorPacks> {
-    const packs: SalvagedPack[] = [];
-    let frameCount = 0;
+    const packs = new PredecessorPacks(store, disk);
+    let listed: StoredBlob[] = [];
     for await (const blob of store.list(objectNames.packsOf(disk.diskId, disk.sequence), signal)) {
-      if (frameCount >= MAX_KEPT_FRAMES) break;
       if (disk.isTombstoned(blob.name)) continue;
-      const pack = await readPack(store, blob, disk.dataKey, signal);
-      if (pack === undefined) continue;
-      packs.push(pack);
-      frameCount += pack.sealedFooter.length / FOOTER_ENTRY_BYTES;
+      listed.push(blob);
+      if (listed.length < LISTED_AT_ONCE) continue;
+      await packs.#take(listed, signal);
+      listed = [];
     }
-    return new PredecessorPacks(packs, disk.dataKey);
+    await packs.#take(listed, signal);
+    return packs;
   }
 
-  /** Entries of one leaf's blocks by block number. */
-  entriesOf(leafNumber: number): ReadonlyMap<number, BlockEntry> {
-    const entries = new Map<number, BlockEntry>();
+  async #take(blobs: readonly StoredBlob[], signal: AbortSignal): Promise<void> {
+    await mapBounded(blobs, FOOTERS_READ_AT_ONCE, async (blob) => {
+      // A damaged or vanished leftover is simply not used: its blocks are stored again.
+      const footer = await readPackFooter(this.#store, blob, this.#disk.dataKey, signal);
+      if (footer === undefined) return;
+      const { packId, sealedFooter } = footer;
+      const numbers = footer.frames.map((frame) => frame.number);
+      this.#packs.add({
+        packId,
+        objectBytes: blob.sizeBytes,
+        footerBytes: sealedFooter.length,
+        firstBlock: numbers.reduce((left, right) => Math.min(left, right)),
+        lastBlock: numbers.reduce((left, right) => Math.max(left, right)),
+      });
+      this.#footers.add(packId, sealedFooter);
+    });
+  }
+
+  async readLeaf(leafNumber: number, signal: AbortSignal): Promise<SalvagedLeaf> {
     const firstBlock = leafNumber * LEAF_BLOCKS;
     const endBlock = firstBlock + LEAF_BLOCKS;
-    for (const pack of this.#packs) {
-      if (pack.lastBlock < firstBlock || pack.firstBlock >= endBlock) continue;
-      let offsetBytes = HEADER_BYTES;
-      for (const frame of openFooter(pack.packId, pack.sealedFooter, this.#dataKey)) {
-        const { number, frameNumber, storedBytes, encoding, hash, purpose } = frame;
-        const isWanted = number >= firstBlock && number < endBlock;
-        if (isWanted && purpose === FRAME_PURPOSES.block) {
-          const place = { packId: pack.packId, frameNumber, offsetBytes, storedBytes };
-          entries.set(number, { ...place, encoding, hash });
-        }
-        offsetBytes += storedBytes;
+    const entries = new Map<number, BlockEntry[]>();
+    const packs = this.#packs.overlapping(firstBlock, endBlock);
+    await mapBounded(packs, FOOTERS_READ_AT_ONCE, async (pack) => {
+      const sealedFooter = await this.#footerOf(pack, signal);
+      if (sealedFooter === undefined) return;
+      for (const [block, entry] of blocksOf(pack.packId, sealedFooter, this.#disk.dataKey)) {
+        if (block < firstBlock || block >= endBlock) continue;
+        entries.set(block, [...(entries.get(block) ?? []), entry]);
       }
-    }
-    return entries;
+    });
+    return { entries, packs };
   }
 
-  /** Sizes of the packs, for the table of those that a point uses. */
-  *objects(): Generator<{ readonly packId: string; readonly objectBytes: number }> {
-    for (const { packId, objectBytes } of this.#packs) yield { packId, objectBytes };
+  async #footerOf(pack: SalvagedPack, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    const { packId, objectBytes, footerBytes } = pack;
+    const kept = this.#footers.get(packId);
+    if (kept !== undefined) return kept;
+    const name = objectNames.pack(this.#disk.diskId, packId);
+    const place = { name, objectBytes, footerBytes };
+    const sealedFooter = await readSealedFooter(this.#store, place, signal);
+    if (sealedFooter !== undefined) this.#footers.add(packId, sealedFooter);
+    return sealedFooter;
   }
 }
 
-async function readPack(
-  store: BlobStore,
-  blob: StoredBlob,
+/** Blocks of a pack, with where each lies. */
+function blocksOf(
+  packId: string,
+  sealedFooter: Uint8Array,
   dataKey: DataKey,
-  signal: AbortSignal,
-): Promise<SalvagedPack | undefined> {
-  // A damaged or vanished leftover is simply not used: its blocks are stored again.
-  const footer = await readPackFooter(store, blob, dataKey, signal);
-  if (footer === undefined) return undefined;
-  const blocks = footer.frames.map((frame) => frame.number);
-  return {
-    packId: footer.packId,
-    objectBytes: blob.sizeBytes,
-    sealedFooter: footer.sealedFooter,
-    firstBlock: blocks.reduce((left, right) => Math.min(left, right)),
-    lastBlock: blocks.reduce((left, right) => Math.max(left, right)),
-  };
+): (readonly [block: number, entry: BlockEntry])[] {
+  const blocks: (readonly [number, BlockEntry])[] = [];
+  let offsetBytes = HEADER_BYTES;
+  for (const frame of openFooter(packId, sealedFooter, dataKey)) {
+    const { number, frameNumber, storedBytes, encoding, hash, purpose } = frame;
+    if (purpose === FRAME_PURPOSES.block) {
+      const entry = { packId, frameNumber, offsetBytes, storedBytes, encoding, hash };
+      blocks.push([number, entry]);
+    }
+    offsetBytes += storedBytes;
+  }
+  return blocks;
 }

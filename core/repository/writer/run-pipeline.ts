@@ -15,7 +15,7 @@ import type { IndexWriter } from "./index-writer.ts";
 import type { MapBuilder } from "./map-builder.ts";
 import type { PackWriter } from "./pack-writer.ts";
 import { blockLengthBytes, type BlockRun, type DiskShape } from "./plan-runs.ts";
-import type { PredecessorPacks } from "./predecessor-packs.ts";
+import { NOTHING_SALVAGED, type PredecessorPacks, type SalvagedLeaf } from "./predecessor-packs.ts";
 
 export type MutableStats = { -readonly [Field in keyof DiskPointStats]: DiskPointStats[Field] };
 
@@ -61,7 +61,8 @@ const MAX_RUNS_UNDER_WAY = 64;
 interface LeafInWork {
   readonly leafNumber: number;
   readonly base: Promise<Leaf | undefined>;
-  readonly salvaged: ReadonlyMap<number, BlockEntry>;
+  /** There when `base` is. */
+  salvaged: SalvagedLeaf;
   entries: MutableLeaf | undefined;
 }
 
@@ -130,11 +131,32 @@ export class RunPipeline {
 
   #leafOf(leafNumber: number): LeafInWork {
     if (this.#newestLeaf?.leafNumber === leafNumber) return this.#newestLeaf;
-    const base = this.#options.readParentLeaf(leafNumber);
-    base.catch(() => undefined);
-    const salvaged = this.#options.predecessor.entriesOf(leafNumber);
-    this.#newestLeaf = { leafNumber, base, salvaged, entries: undefined };
-    return this.#newestLeaf;
+    const leaf: LeafInWork = {
+      leafNumber,
+      base: this.#readBase(leafNumber, (salvaged) => {
+        leaf.salvaged = salvaged;
+      }),
+      salvaged: NOTHING_SALVAGED,
+      entries: undefined,
+    };
+    // A failure is reported by the runs that need it.
+    leaf.base.catch(() => undefined);
+    this.#newestLeaf = leaf;
+    return leaf;
+  }
+
+  async #readBase(
+    leafNumber: number,
+    onSalvaged: (salvaged: SalvagedLeaf) => void,
+  ): Promise<Leaf | undefined> {
+    const { readParentLeaf, predecessor, map, signal } = this.#options;
+    const [base, salvaged] = await Promise.all([
+      readParentLeaf(leafNumber),
+      predecessor.readLeaf(leafNumber, signal),
+    ]);
+    for (const { packId, objectBytes } of salvaged.packs) map.addPack(packId, objectBytes);
+    onSalvaged(salvaged);
+    return base;
   }
 
   #lengthOf(run: PipelineRun): number {
@@ -193,7 +215,7 @@ export class RunPipeline {
     }
   }
 
-  /** What may already hold this block's content: the parent's entry first, then a predecessor's. */
+  /** What may already hold this block's content: the parent's entry first, then predecessors'. */
   #knownEntries(
     leaf: LeafInWork,
     base: Leaf | undefined,
@@ -203,12 +225,11 @@ export class RunPipeline {
     const { isComparable, isCarried } = this.#options;
     const block = run.firstBlock + position;
     const fromParent = base?.[block % LEAF_BLOCKS];
-    const salvaged = leaf.salvaged.get(block);
     const entries: BlockEntry[] = [];
     const isUsable = (entry: BlockEntry): boolean =>
       isComparable(entry) && (run.kind === "check" || !isCarried(entry));
     if (fromParent !== undefined && isUsable(fromParent)) entries.push(fromParent);
-    if (salvaged !== undefined) entries.push(salvaged);
+    entries.push(...(leaf.salvaged.entries.get(block) ?? []));
     return entries;
   }
 

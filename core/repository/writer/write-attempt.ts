@@ -109,6 +109,10 @@ export async function writeAttempt(
   }
 }
 
+function limitsOf({ sizeBytes, limits }: WriteDiskPointOptions): WriterLimits {
+  return { ...defaultWriterLimits(sizeBytes), ...limits };
+}
+
 async function loadPredecessor(
   { repository, options, sequence }: Attempt,
   dataKey: DataKey,
@@ -119,7 +123,8 @@ async function loadPredecessor(
   // What an unreadable list names is not known: then nothing left behind is safe to refer to.
   const isTombstoned = (name: string): boolean =>
     !tombstones.isComplete || tombstones.names.has(name);
-  const disk = { diskId, sequence, dataKey, isTombstoned };
+  const { keptFooterBytes } = limitsOf(options);
+  const disk = { diskId, sequence, dataKey, isTombstoned, keptFooterBytes };
   return PredecessorPacks.load(repository.store, disk, signal);
 }
 
@@ -149,14 +154,13 @@ function makeParts(
   const { repository, options, sequence, parent, mode, immutability, healing } = attempt;
   const { diskId, random } = options;
   const shape: DiskShape = { sizeBytes: options.sizeBytes, blockBytes };
-  const limits: WriterLimits = { ...defaultWriterLimits(shape.sizeBytes), ...options.limits };
+  const limits = limitsOf(options);
   const map = new MapBuilder({
     parent,
     inherits: mode.kind === "incremental",
     leafCount: leafCountOf(shape),
     keyNumber,
   });
-  for (const { packId, objectBytes } of predecessor.objects()) map.addPack(packId, objectBytes);
   const { store } = repository;
   const target = { store, diskId, sequence, dataKey, random, immutability, signal };
   const packs = new PackWriter({

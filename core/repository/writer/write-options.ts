@@ -3,6 +3,7 @@ import type { ChangedRange, DiskRange } from "../../ports/disk-data.ts";
 import type { BufferPool } from "../buffer-pool.ts";
 import type { BlockCodec } from "../codec/block-codec.ts";
 import type { DiskPointManifest, DiskPointReference, DiskPointStats } from "../format/manifests.ts";
+import { FOOTER_ENTRY_BYTES } from "../format/sealed-object.ts";
 import type { CarryForwardLimits } from "./plan-carry-forward.ts";
 import type { Wait } from "./disk-lock.ts";
 import type { ReadsDisk } from "./run-pipeline.ts";
@@ -60,15 +61,21 @@ export interface WriterLimits {
   readonly windowBytes: number;
   /** Size at which a pack is sealed. */
   readonly packBytes: number;
+  /** Footers of a dead predecessor's packs that are kept; others are read again when needed. */
+  readonly keptFooterBytes: number;
 }
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
+/** 64 Ki blocks: those of 16 GiB. One leaf, which is what is worked on, needs those of 1,024. */
+const KEPT_FOOTER_BYTES = 64 * 1024 * FOOTER_ENTRY_BYTES;
+
 /** Larger packs for larger disks, so that the table of packs in the root stays small. */
 export function defaultWriterLimits(sizeBytes: number): WriterLimits {
   const packBytes = sizeBytes <= 4096 * GIB ? 16 * MIB : 32 * MIB;
-  return { maxReadBytes: 2 * MIB, windowBytes: 16 * MIB, packBytes };
+  const keptFooterBytes = KEPT_FOOTER_BYTES;
+  return { maxReadBytes: 2 * MIB, windowBytes: 16 * MIB, packBytes, keptFooterBytes };
 }
 
 export type FullReason = "asked-for" | "change-hint-wrong" | "parent-unreadable";
