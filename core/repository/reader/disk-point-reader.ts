@@ -32,7 +32,7 @@ const CACHED_LEAVES = 32;
 /**
  * Random access to the content of one committed point. Every block is verified (tag, length, keyed
  * hash) before a byte of it is returned; a bad one throws `RepositoryDamaged` naming it. Calls may
- * run concurrently. Memory: cache + leaves (about 8 MiB) + what the calls under way return.
+ * run concurrently; one that is aborted harms no other. Memory: cache + leaves (about 8 MiB) + what the calls under way return.
  */
 export class DiskPointReader {
   readonly manifest: DiskPointManifest;
@@ -193,11 +193,13 @@ export class DiskPointReader {
   async #piece(piece: number, signal: AbortSignal): Promise<Uint8Array> {
     const offsetBytes = piece * this.#pieceBytes;
     const lengthBytes = Math.min(this.#pieceBytes, this.sizeBytes - offsetBytes);
-    return this.#pieces.get(piece, () => this.readBlocks({ offsetBytes, lengthBytes }, signal));
+    const load = (inner: AbortSignal) => this.readBlocks({ offsetBytes, lengthBytes }, inner);
+    return this.#pieces.get(piece, load, signal);
   }
 
   async #leaf(leafNumber: number, signal: AbortSignal): Promise<Leaf | undefined> {
-    return this.#leaves.get(leafNumber, () => this.#map.readLeaf(leafNumber, signal));
+    const load = (inner: AbortSignal) => this.#map.readLeaf(leafNumber, inner);
+    return this.#leaves.get(leafNumber, load, signal);
   }
 
   async #entriesOf(range: DiskRange, signal: AbortSignal): Promise<PlacedEntry[]> {

@@ -37,7 +37,7 @@ it("asks for less at once when Azure throttles, and for more again when it does 
   const { endpoint, reader } = await openSnapshot();
   await using _ = reader;
   const initial = endpoint.concurrencyLimit;
-  for (let round = 0; round < 6; round++) await reader.read(everything, signal);
+  for (let round = 0; round < 3; round++) await reader.read(everything, signal);
   const grown = endpoint.concurrencyLimit;
   expect(grown).toBeGreaterThan(initial);
   stack.plane.faults.throttleAbove(1);
@@ -46,7 +46,7 @@ it("asks for less at once when Azure throttles, and for more again when it does 
   expect(fallen).toBeLessThanOrEqual(initial);
   expect(fallen).toBeLessThan(grown);
   stack.plane.faults.clear();
-  for (let round = 0; round < 6; round++) await reader.read(everything, signal);
+  for (let round = 0; round < 3; round++) await reader.read(everything, signal);
   expect(endpoint.concurrencyLimit).toBeGreaterThan(initial);
 });
 
@@ -54,7 +54,7 @@ it("halves its requests for a round that is refused, once and not once per reque
   // Long enough that no second attempt is refused by what is meant for the first ones.
   const { endpoint, reader } = await openSnapshot({ backoffMs: 500 });
   await using _ = reader;
-  for (let round = 0; round < 6; round++) await reader.read(everything, signal);
+  for (let round = 0; round < 3; round++) await reader.read(everything, signal);
   const grown = endpoint.concurrencyLimit;
   expect(grown).toBeGreaterThanOrEqual(8);
   stack.plane.faults.failNext({ status: 503, code: "ServerBusy", count: 4 });
