@@ -12,7 +12,6 @@ type DiskAccessCalls = Pick<
   | "readDiskAccess"
   | "startDiskAccess"
   | "startDeleteDiskAccess"
-  | "startDeleteDiskEndpoint"
   | "listUsedDiskAccesses"
 >;
 
@@ -79,15 +78,6 @@ export function createDiskAccesses(clientsOf: ClientsOf): DiskAccessCalls {
             used.set(key, [...(used.get(key) ?? []), id ?? ""]);
           }
       return used;
-    },
-
-    async startDeleteDiskEndpoint(endpointId) {
-      const { subscriptionId, resourceGroup, names } = parseResourceId(endpointId);
-      await readAzure(`delete private endpoint ${endpointId}`, () =>
-        submit(() =>
-          clientsOf(subscriptionId).network.privateEndpoints.delete(resourceGroup, names[0]),
-        ),
-      );
     },
   };
 }

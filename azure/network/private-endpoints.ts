@@ -12,7 +12,11 @@ import { submit, type ClientsOf } from "../resource-manager.ts";
 
 type EndpointCalls = Pick<
   RegionPort,
-  "listPrivateEndpoints" | "readEndpointDns" | "startPrivateEndpoint" | "startZoneGroup"
+  | "listPrivateEndpoints"
+  | "readEndpointDns"
+  | "startPrivateEndpoint"
+  | "startDeletePrivateEndpoint"
+  | "startZoneGroup"
 >;
 
 const ZONE_GROUP_NAME = "default";
@@ -68,6 +72,15 @@ export function createPrivateEndpoints(clientsOf: ClientsOf): EndpointCalls {
         // Who may not approve asks; a refusal of something else comes again.
         await putEndpoint(clientsOf, request, "asked");
       }
+    },
+
+    async startDeletePrivateEndpoint(endpointId) {
+      const { subscriptionId, resourceGroup, names } = parseResourceId(endpointId);
+      await readAzure(`delete private endpoint ${endpointId}`, () =>
+        submit(() =>
+          clientsOf(subscriptionId).network.privateEndpoints.delete(resourceGroup, names[0]),
+        ),
+      );
     },
 
     async startZoneGroup(endpointId, zoneId) {
@@ -151,5 +164,6 @@ function stateOf(endpoint: PrivateEndpoint): PrivateEndpointState | undefined {
     provisioning: provisioningOf(endpoint.provisioningState),
     connection: connection?.privateLinkServiceConnectionState?.status ?? "Pending",
     interfaceId: endpoint.networkInterfaces?.[0]?.id,
+    tags: endpoint.tags ?? {},
   };
 }

@@ -29,6 +29,7 @@ export const regionActionSchema = z.discriminatedUnion("kind", [
     targetId: id,
     service: z.enum(["blob", "queue", "disks"]),
   }),
+  made.extend({ kind: z.literal("delete-private-endpoint") }),
   made.extend({ kind: z.literal("create-zone") }),
   made.extend({ kind: z.literal("link-zone"), networkId: id }),
   made.extend({ kind: z.literal("create-zone-group"), endpointId: id, zoneId: id }),

@@ -18,8 +18,8 @@ import type { SubnetState } from "../ports/region.ts";
 
 /** Azure keeps five addresses of each subnet (virtual-networks-faq). */
 const RESERVED_ADDRESSES = 5;
-/** Endpoints of the staging account, and a first disk access. */
-const ENDPOINT_ADDRESSES = 3;
+/** Endpoints of the staging account's services; each disk access has one more. */
+const STAGING_ENDPOINTS = 2;
 /** Subnets that Azure keeps for services of its own by their name. */
 const RESERVED_NAMES: ReadonlySet<string> = new Set([
   "azurebastionsubnet",
@@ -91,16 +91,18 @@ function checkUse(plan: PlanBuilder, subnet: SubnetState): void {
 function checkRoom(
   plan: PlanBuilder,
   subnet: SubnetState,
-  { endpoints }: RegionFacts,
+  { endpoints, expectedDiskAccesses }: RegionFacts,
   { workersMax }: GivenConfig,
 ): void {
   if (endpoints.some(({ subnetId }) => sameId(subnetId, subnet.subnetId))) return;
   const room = addressCountOf(subnet.addressPrefix) - RESERVED_ADDRESSES;
   const free = Math.max(0, room - subnet.usedAddresses);
-  if (free >= ENDPOINT_ADDRESSES + workersMax) return;
+  // A region without virtual machines yet gets its first disk access soon.
+  const diskAccesses = Math.max(1, expectedDiskAccesses);
+  if (free >= STAGING_ENDPOINTS + diskAccesses + workersMax) return;
   plan.refuse(
     "SubnetFull",
-    `The subnet ${lastNameOf(subnet.subnetId)} (${subnet.addressPrefix}) has ${free} free addresses; ${ENDPOINT_ADDRESSES} endpoints and ${workersMax} workers need room. Give a larger one.`,
+    `The subnet ${lastNameOf(subnet.subnetId)} (${subnet.addressPrefix}) has ${free} free addresses; ${STAGING_ENDPOINTS} endpoints of the staging account, ${diskAccesses} of disk accesses and ${workersMax} workers need room. Give a larger one, or lower HOLDFAST_DISK_ACCESSES_MAX or the region's workers.`,
   );
 }
 

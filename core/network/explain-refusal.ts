@@ -28,6 +28,7 @@ export function explainRefusal(action: RegionActionBody): string {
       return `The private DNS zones may not be changed: ${give("Holdfast private DNS", "their resource group")}, or set HOLDFAST_PRIVATE_DNS to verify and have their owner do it: ${action.resourceId}.`;
     case "create-private-endpoint":
       return `No private endpoint may be made in ${networkIdOf(action.subnetId)}: ${give("Holdfast hub", "that network")}.`;
+    case "delete-private-endpoint":
     case "create-security-group":
     case "create-network":
     case "create-subnet":

@@ -26,6 +26,8 @@ export interface DiskEndpointFacts extends Pick<
 > {
   /** Made by the control plane, so that it may be made again. */
   readonly isOwn: boolean;
+  /** In another network than the region's workers, who were given another one since. */
+  readonly isElsewhere: boolean;
   /** Of the DNS zone group that keeps the names of the exports; `undefined` when there is none. */
   readonly zoneGroup: ProvisioningState | undefined;
 }
@@ -138,6 +140,11 @@ function stepOf(
   if (endpoint.provisioning === "failed")
     return act("create-disk-endpoint", `the private endpoint of ${name} failed to be made`);
   if (endpoint.provisioning === "pending") return { waitingFor: `private endpoint of ${name}` };
+  if (endpoint.isOwn && endpoint.isElsewhere)
+    return act(
+      "delete-disk-endpoint",
+      `the private endpoint of ${name} is not in the network of the workers: it is made again`,
+    );
   if (endpoint.connection === "Pending")
     return { waitingFor: `approval of the private endpoint of disk access ${name}` };
   // Somebody deleted the disk access: a new one of the same name does not get the old connection.

@@ -127,12 +127,50 @@ function planEndpoint(
       reason,
       { needs: [networkIdOf(subnetId), subnetId, targetId], costHint: COST_HINT },
     );
-  if (found === undefined) add(`workers in ${config.location} have no way to ${what}`);
+  const elsewhere = found === undefined ? findElsewhere(facts.endpoints, wanted) : undefined;
+  if (elsewhere !== undefined) moveEndpoint(plan, config, wanted, elsewhere);
+  else if (found === undefined) add(`workers in ${config.location} have no way to ${what}`);
   else if (found.provisioning === "pending") plan.wait(resource, `the private endpoint of ${what}`);
   else if (found.provisioning === "failed")
     add(`the private endpoint of ${what} failed to be made`);
   else if (found.connection !== "Approved") refuseConnection(plan, wanted, found);
   planRecord(plan, facts, config, wanted, found);
+}
+
+/** The endpoint under the name that a new one would get, in another network: Azure moves none. */
+function findElsewhere(
+  endpoints: readonly EndpointFacts[],
+  { endpointId, subnetId }: WantedEndpoint,
+): EndpointFacts | undefined {
+  return endpoints.find(
+    (each) =>
+      sameId(each.endpointId, endpointId) &&
+      !sameId(networkIdOf(each.subnetId), networkIdOf(subnetId)),
+  );
+}
+
+/**
+ * The region got another network: its endpoint goes, and the next plan makes it there. One that other
+ * regions use too is nobody's to take away without being asked.
+ */
+function moveEndpoint(
+  plan: PlanBuilder,
+  config: RegionConfig,
+  { what, endpointId, subnetId }: WantedEndpoint,
+  elsewhere: EndpointFacts,
+): void {
+  const there = networkIdOf(elsewhere.subnetId);
+  if (elsewhere.provisioning === "pending") plan.wait(endpointId, `the old endpoint of ${what}`);
+  else if (sameId(subnetId, regionNamesOf(config).subnetId))
+    plan.add(
+      { kind: "delete-private-endpoint", resourceId: endpointId },
+      `the private endpoint of ${what} is in ${there}, where workers in ${config.location} are no more: it is made again`,
+    );
+  else
+    plan.refuse(
+      "EndpointElsewhere",
+      `The private endpoint ${endpointId} of ${what} is in ${there} and not in the network of HOLDFAST_ENDPOINT_SUBNET_ID: when no job runs, delete it, and it is made again there.`,
+    );
 }
 
 function refuseConnection(

@@ -102,11 +102,17 @@ function whySubnet(subnet: SubnetState | undefined, securityGroupId: string): st
 function choosePrefix(
   plan: PlanBuilder,
   { hub, takenPrefixes }: RegionFacts,
-  { addressPrefix, location }: RegionConfig,
+  config: RegionConfig,
 ): string | undefined {
+  const { addressPrefix, location } = config;
+  const { networkId } = regionNamesOf(config);
+  // What the hub keeps of this region's own network, after somebody deleted it, takes nobody's room.
+  const others = (hub?.peerings ?? []).filter(
+    ({ remoteNetworkId }) => !sameId(remoteNetworkId, networkId),
+  );
   const hubPrefixes = [
     ...(hub?.addressPrefixes ?? []),
-    ...(hub?.peerings ?? []).flatMap(({ remotePrefixes }) => remotePrefixes),
+    ...others.flatMap(({ remotePrefixes }) => remotePrefixes),
   ];
   const taken = [...hubPrefixes, ...takenPrefixes];
   if (addressPrefix === undefined) {

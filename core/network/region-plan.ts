@@ -82,6 +82,8 @@ export interface RegionFacts {
   readonly lifecycleRules: readonly string[];
   readonly repositories: readonly RepositoryAccount[];
   readonly endpoints: readonly EndpointFacts[];
+  /** That a run of all machines of the region needs at the same time; 0 where no given subnet asks. */
+  readonly expectedDiskAccesses: number;
   readonly zones: Readonly<Partial<Record<ZoneService, ZoneState>>>;
   /** Addresses of A records by `<service>/<account>`. */
   readonly records: Readonly<Record<string, readonly string[]>>;

@@ -196,7 +196,6 @@ export interface ComputePort {
   startDiskAccess(request: DiskAccessRequest): Promise<void>;
   /** Azure refuses it while a disk or snapshot names it. */
   startDeleteDiskAccess(diskAccessId: string): Promise<void>;
-  startDeleteDiskEndpoint(endpointId: string): Promise<void>;
   /**
    * By lower-case id of a disk access: ids of the snapshots and disks of the subscription that name it.
    */

@@ -94,6 +94,7 @@ export interface PrivateEndpointState {
   /** Of its connection: `Approved`, `Pending`, `Rejected` or `Disconnected`. */
   readonly connection: string;
   readonly interfaceId: string | undefined;
+  readonly tags: Tags;
 }
 
 export interface EndpointDnsState {
@@ -162,6 +163,8 @@ export interface RegionPort {
   writeLifecycleRule(accountId: string): Promise<void>;
   /** Without the right to approve connections of the target, the connection waits for its owner. */
   startPrivateEndpoint(request: PrivateEndpointRequest): Promise<void>;
+  /** With its zone group and the records that the group keeps. */
+  startDeletePrivateEndpoint(endpointId: string): Promise<void>;
   startZone(zoneId: string, tags: Tags): Promise<void>;
   startZoneLink(linkId: string, networkId: string, tags: Tags): Promise<void>;
   startZoneGroup(endpointId: string, zoneId: string): Promise<void>;

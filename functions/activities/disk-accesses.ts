@@ -16,7 +16,7 @@ import {
   type DiskPool,
   type DiskPoolNames,
 } from "#core/network/plan-disk-accesses.ts";
-import { zoneIdOf } from "#core/network/region-plan.ts";
+import { networkIdOf, regionNamesOf, zoneIdOf } from "#core/network/region-plan.ts";
 import type { JobSpec } from "#core/model/job-record.ts";
 import type { PrivateEndpointState } from "#core/ports/region.ts";
 import type { AppContext } from "../app-context.ts";
@@ -86,9 +86,10 @@ export async function readDiskAccessPlan(
   ))
     if (access.name.startsWith(`${names.poolName}-`)) found.push(access);
   const endpoints = found.length === 0 ? [] : await listDiskEndpoints(context);
+  const subnetId = await workerSubnetOf(context, pool.location);
   const existing = await mapBounded(found, CALLS_AT_ONCE, async (access) => ({
     ...access,
-    endpoint: await endpointOf(context, names, { access, endpoints }),
+    endpoint: await endpointOf(context, names, { access, endpoints, subnetId }),
   }));
   const facts: DiskAccessFacts = {
     existing,
@@ -97,6 +98,17 @@ export async function readDiskAccessPlan(
     accessesMax: config.diskAccess.accessesMax,
   };
   return planDiskAccesses(facts, { slots: wanted.slots, poolName: names.poolName });
+}
+
+/** Where workers of the region and the endpoints of its disk accesses belong. */
+async function workerSubnetOf({ config, records }: AppContext, location: string): Promise<string> {
+  const settings = await records.regionSettings.read(location);
+  return regionNamesOf({
+    controlPlaneId: config.controlPlaneId,
+    location,
+    resourceGroupId: config.worker.resourceGroupId,
+    subnetId: settings?.value.subnetId,
+  }).subnetId;
 }
 
 async function listDiskEndpoints({ config, region }: AppContext): Promise<PrivateEndpointState[]> {
@@ -114,22 +126,32 @@ async function endpointOf(
   {
     access,
     endpoints,
+    subnetId,
   }: {
     readonly access: { readonly diskAccessId: string; readonly name: string };
     readonly endpoints: readonly PrivateEndpointState[];
+    readonly subnetId: string;
   },
 ): Promise<DiskEndpointFacts | undefined> {
   const endpoint = endpoints.find(({ targetId }) => sameId(targetId, access.diskAccessId));
   if (endpoint === undefined) return undefined;
   const { endpointId, provisioning, connection } = endpoint;
   const isOwn = sameId(endpointId, names.endpointIdOf(access.name));
+  const isElsewhere = !sameId(networkIdOf(endpoint.subnetId), networkIdOf(subnetId));
   const isLooked = provisioning === "succeeded" && config.network.privateDns === "manage";
   const dns = isLooked ? await region.readEndpointDns(endpoint) : undefined;
   const zoneId = zoneIdOf(config.network.zoneGroupId, "disks");
   const zoneGroup = dns?.zoneGroups.find(({ zoneIds }) =>
     zoneIds.some((each) => sameId(each, zoneId)),
   );
-  return { endpointId, provisioning, connection, isOwn, zoneGroup: zoneGroup?.provisioning };
+  return {
+    endpointId,
+    provisioning,
+    connection,
+    isOwn,
+    isElsewhere,
+    zoneGroup: zoneGroup?.provisioning,
+  };
 }
 
 export const planDiskAccessesOf = defineActivity("plan-disk-accesses", async (context, input) => {
@@ -178,7 +200,7 @@ async function make(
   pool: DiskPool,
   { kind, name }: Pick<DiskAccessAction, "kind" | "name">,
 ): Promise<void> {
-  const { compute, region, config, records } = context;
+  const { compute, region, config } = context;
   const { location } = pool;
   const names = poolNamesOf(context, pool);
   const diskAccessId = names.diskAccessIdOf(name);
@@ -186,12 +208,13 @@ async function make(
   const tags = { [CONTROL_PLANE_TAG]: config.controlPlaneId };
   switch (kind) {
     case "create-disk-access":
-      return explained(`make disk access ${diskAccessId}`, pool, () =>
+      return explained(`make disk access ${diskAccessId}`, pool, "", () =>
         compute.startDiskAccess({ diskAccessId, location, tags }),
       );
     case "create-disk-endpoint": {
-      const { subnetId } = await records.regions.get(location);
-      return explained(`connect ${endpointId} to disk access ${diskAccessId}`, pool, () =>
+      const subnetId = await workerSubnetOf(context, location);
+      const what = `connect ${endpointId} to disk access ${diskAccessId}`;
+      return explained(what, pool, crossingOf(config.worker.resourceGroupId, pool), () =>
         region.startPrivateEndpoint({
           endpointId,
           location,
@@ -203,16 +226,31 @@ async function make(
       );
     }
     case "delete-disk-endpoint":
-      return compute.startDeleteDiskEndpoint(endpointId);
+      return region.startDeletePrivateEndpoint(endpointId);
     case "create-disk-zone-group":
       return region.startZoneGroup(endpointId, zoneIdOf(config.network.zoneGroupId, "disks"));
   }
 }
 
-/** What a deployment lacks for disks of this subscription, told with Azure's own words. */
+/**
+ * Advice for when Azure refuses to connect what lies in two subscriptions. Microsoft's documentation
+ * speaks of one subscription for disk access and network and names no rule or code
+ * (learn.microsoft.com/azure/virtual-machines/disks-enable-private-links-for-import-export-portal).
+ */
+function crossingOf(workerResourceGroupId: string, { subscriptionId }: DiskPool): string {
+  const { subscriptionId: own } = resourceGroupOf(workerResourceGroupId);
+  if (own.toLowerCase() === subscriptionId.toLowerCase()) return "";
+  return `the disks are in subscription ${subscriptionId} and the workers' network is in ${own}: if Azure does not connect the two, back these machines up by a deployment whose workers' resource group (HOLDFAST_WORKER_RESOURCE_GROUP_ID) is in ${subscriptionId}`;
+}
+
+/**
+ * What a deployment lacks for disks of this subscription, told with Azure's own words.
+ * @param otherwise advice where the code alone tells nothing; none when empty
+ */
 async function explained(
   what: string,
   { subscriptionId }: DiskPool,
+  otherwise: string,
   call: () => Promise<void>,
 ): Promise<void> {
   try {
@@ -220,6 +258,12 @@ async function explained(
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     const advice = ADVICE.get(error.code);
+    if (advice === undefined && otherwise !== "" && error.retry === "never")
+      throw new HoldfastError(
+        error.code,
+        `Azure refused to ${what}: ${otherwise}. ${error.message}`,
+        { cause: error },
+      );
     if (advice === undefined) throw error;
     throw new HoldfastError(
       error.code,

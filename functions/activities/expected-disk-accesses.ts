@@ -1,4 +1,5 @@
 import {
+  diskAccessesFor,
   SLOTS_PER_BACKED_UP_DISK,
   type DiskAccessActionKind,
 } from "#core/network/plan-disk-accesses.ts";
@@ -30,16 +31,42 @@ export async function readExpectedDiskAccesses(
   context: AppContext,
   location: string,
 ): Promise<readonly ExpectedDiskAccesses[]> {
+  const expected: ExpectedDiskAccesses[] = [];
+  for (const { subscriptionId, slots } of await readExpectedSlots(context, location))
+    expected.push(await expectedIn(context, { location, subscriptionId }, slots));
+  return expected;
+}
+
+/** Disk accesses of all subscriptions that have their endpoint in the region, once all VMs ran. */
+export async function countExpectedDiskAccesses(
+  context: AppContext,
+  location: string,
+): Promise<number> {
+  const { accessesMax } = context.config.diskAccess;
+  const pools = await readExpectedSlots(context, location);
+  return pools.reduce((sum, { slots }) => sum + Math.min(diskAccessesFor(slots), accessesMax), 0);
+}
+
+interface ExpectedSlots {
+  readonly subscriptionId: string;
+  /** Above 0. */
+  readonly slots: number;
+}
+
+async function readExpectedSlots(
+  context: AppContext,
+  location: string,
+): Promise<readonly ExpectedSlots[]> {
   const { config, compute } = context;
   const { maximum } = await readWorkerConfiguration(context, location);
-  const expected: ExpectedDiskAccesses[] = [];
+  const expected: ExpectedSlots[] = [];
   for (const subscriptionId of config.subscriptionIds) {
     const diskCounts: number[] = [];
     for await (const vm of compute.listVms(subscriptionId))
       if (vm.location === location) diskCounts.push(vm.diskCount);
     const largest = diskCounts.sort((one, other) => other - one).slice(0, maximum);
     const slots = largest.reduce((sum, count) => sum + count * SLOTS_PER_BACKED_UP_DISK, 0);
-    if (slots > 0) expected.push(await expectedIn(context, { location, subscriptionId }, slots));
+    if (slots > 0) expected.push({ subscriptionId, slots });
   }
   return expected;
 }

@@ -23,6 +23,7 @@ import type {
 } from "#core/ports/region.ts";
 import type { AppContext } from "../app-context.ts";
 import { readWorkerConfiguration } from "../worker-configurations.ts";
+import { countExpectedDiskAccesses } from "./expected-disk-accesses.ts";
 
 /** Reads all that a plan of a region's network looks at. Changes nothing. */
 const READS_AT_ONCE = 8;
@@ -55,7 +56,7 @@ export async function readRegion(
     readNetwork(context, names.networkId),
     readNetwork(context, config.hubNetworkId),
     listAccounts(context),
-    listEndpoints(context, config),
+    listEndpoints(context, [config.resourceGroupId, config.endpointSubnetId, names.subnetId]),
     readZones(context, config),
   ]);
   const stagingAccount = accounts.find((account) => isStaging(context, account, location));
@@ -63,12 +64,15 @@ export async function readRegion(
   const isGiven = config.subnetId !== undefined;
   const groupId = isGiven ? given?.securityGroupId : names.securityGroupId;
   const routeTableId = isGiven ? given?.routeTableId : undefined;
-  const [securityGroup, routes, lifecycleRules] = await Promise.all([
+  // Asked as long as nothing of ours is in a given subnet: then it is too late for another one.
+  const asksRoom = isGiven && !endpoints.some((each) => sameId(each.subnetId, names.subnetId));
+  const [securityGroup, routes, lifecycleRules, expectedDiskAccesses] = await Promise.all([
     groupId === undefined ? undefined : orRefused(() => region.readSecurityGroup(groupId)),
     routeTableId === undefined ? undefined : orRefused(() => region.readRoutes(routeTableId)),
     stagingAccount?.provisioning === "succeeded"
       ? region.readLifecycleRules(stagingAccount.accountId)
       : [],
+    asksRoom ? countExpectedDiskAccesses(context, location) : 0,
   ]);
   const facts: RegionFacts = {
     workerNetwork,
@@ -80,6 +84,7 @@ export async function readRegion(
     lifecycleRules,
     repositories: repositories.map((repository) => withAccount(repository, accounts)),
     endpoints: [],
+    expectedDiskAccesses,
     zones,
     records: {},
   };
@@ -117,12 +122,11 @@ async function listAccounts(context: AppContext): Promise<StorageAccountState[]>
   return lists.flatMap((list) => list ?? []);
 }
 
-async function listEndpoints(
+/** Private endpoints in the subscriptions of these resources. */
+export async function listEndpoints(
   context: AppContext,
-  config: RegionConfig,
+  places: readonly string[],
 ): Promise<PrivateEndpointState[]> {
-  const { subnetId } = regionNamesOf(config);
-  const places = [config.resourceGroupId, config.endpointSubnetId, subnetId];
   const ids = new Set(places.map((id) => resourceGroupOf(id).subscriptionId.toLowerCase()));
   const lists = await mapBounded([...ids], READS_AT_ONCE, (id) =>
     collect(context.region.listPrivateEndpoints(id)),
@@ -157,7 +161,9 @@ async function readNames(
   const mattering = unread.filter(
     (each) =>
       sameId(networkIdOf(each.subnetId), networkIdOf(subnetId)) ||
-      wanted.some((one) => findEndpoint(unread, one) === each),
+      wanted.some(
+        (one) => sameId(one.endpointId, each.endpointId) || findEndpoint(unread, one) === each,
+      ),
   );
   const endpoints = await mapBounded(mattering, READS_AT_ONCE, async (each) => {
     const isWanted = wanted.some((one) => findEndpoint(unread, one) === each);
@@ -187,6 +193,17 @@ function isStaging(
   const isOurs = tags[CONTROL_PLANE_TAG] === config.controlPlaneId;
   const group = resourceGroupIdOf(accountId);
   return isOurs && location === wanted && sameId(group, config.worker.resourceGroupId);
+}
+
+/** The account of every repository, as far as it can be read. */
+export async function readRepositoryAccounts(
+  context: AppContext,
+): Promise<readonly RepositoryAccount[]> {
+  const accounts = await listAccounts(context);
+  const found: RepositoryAccount[] = [];
+  for await (const { value } of context.records.repositories.list())
+    found.push(withAccount(value, accounts));
+  return found;
 }
 
 /** By the address that the account itself names, else by its name in the public cloud. */

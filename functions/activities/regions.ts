@@ -126,6 +126,8 @@ async function execute(
       return region.writeLifecycleRule(action.accountId);
     case "create-private-endpoint":
       return region.startPrivateEndpoint({ ...action, endpointId: resourceId, tags });
+    case "delete-private-endpoint":
+      return region.startDeletePrivateEndpoint(resourceId);
     case "create-zone":
       return region.startZone(resourceId, tags);
     case "link-zone":

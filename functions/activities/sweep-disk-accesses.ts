@@ -105,7 +105,7 @@ async function removeStep(context: AppContext, pool: DiskPool, name: string): Pr
   const { subscriptionId } = resourceGroupOf(config.worker.resourceGroupId);
   for await (const endpoint of region.listPrivateEndpoints(subscriptionId)) {
     if (!sameId(endpoint.endpointId, endpointId)) continue;
-    await compute.startDeleteDiskEndpoint(endpointId);
+    await region.startDeletePrivateEndpoint(endpointId);
     events.straySwept({ resourceId: endpointId });
     return false;
   }

@@ -341,7 +341,7 @@ test("roles of regions: make private networks, staging accounts and workers, and
     await ready(() => port.readNetwork(subnetOwner));
     await ready(() => port.readNetwork(hubId));
   }
-  await compute.startDeleteDiskEndpoint(resourceId("Microsoft.Network/privateEndpoints", "disks"));
+  await port.startDeletePrivateEndpoint(resourceId("Microsoft.Network/privateEndpoints", "disks"));
   await expect
     .poll(() => compute.startDeleteDiskAccess(`${diskAccessId}-region`).then(() => "sent", String))
     .toBe("sent");

@@ -205,6 +205,22 @@ describe("disk accesses of a backup", () => {
     expect(error?.message).toContain(`in subscription ${SUBSCRIPTION}, make the resource group`);
   });
 
+  it("tell what to do when Azure connects nothing across subscriptions", async () => {
+    const vm = vmWith(2);
+    const workers = "/subscriptions/22222222-0000-4000-8000-000000000002/resourceGroups/workers";
+    const world = await prepare([vm], { HOLDFAST_WORKER_RESOURCE_GROUP_ID: workers });
+    world.azure.region.beforeChange = (id) => {
+      if (id.endsWith("-01-endpoint")) throw new HoldfastError("NotTheSame", "Azure said so.");
+    };
+    expect(await backUp(world, vm)).toMatchObject({ value: { state: "failed" } });
+    const { error } = await world.context.records.sessions.get(sessionOf(vm, "1"));
+    expect(error).toMatchObject({ code: "NotTheSame" });
+    expect(error?.message).toContain(`the disks are in subscription ${SUBSCRIPTION}`);
+    expect(error?.message).toContain("HOLDFAST_WORKER_RESOURCE_GROUP_ID");
+    expect(error?.message).toContain("Azure said so.");
+    expect(holders(world)).toEqual([]);
+  });
+
   it("lose nobody a slot, whichever call fails", async () => {
     const vm = vmWith(3);
     const whole = await prepare([vm]);

@@ -200,9 +200,6 @@ export function createFakeAzure(): FakeAzure {
           throw new HoldfastError("OperationNotAllowed", `${user.id} names ${id}`);
         remove(id);
       },
-      startDeleteDiskEndpoint: async (id) => {
-        azure.region.endpoints.delete(id);
-      },
       listUsedDiskAccesses: async () =>
         Map.groupBy(
           [...resources.values()].map(({ id }) => id),

@@ -2,6 +2,7 @@
  * The networks of a region in memory, as the control plane's port sees them: what was started is
  * pending at the first look and there at the second. The hub is there from the beginning.
  */
+import { HoldfastError } from "#core/lib/errors.ts";
 import type {
   EndpointDnsState,
   PeeringState,
@@ -193,9 +194,12 @@ export function createFakeRegion(): FakeRegion {
       await change(`${accountId}/managementPolicies/default`);
       rules.set(accountId, [STAGING_RULE]);
     },
-    startPrivateEndpoint: async ({ endpointId, subnetId, targetId, service }) => {
+    startPrivateEndpoint: async ({ endpointId, subnetId, targetId, service, tags }) => {
       await change(endpointId);
-      const interfaceId = endpoints.get(endpointId)?.interfaceId ?? `10.213.0.${++lastAddress}`;
+      const before = endpoints.get(endpointId);
+      if (before !== undefined && before.subnetId !== subnetId)
+        throw new HoldfastError("InvalidSubnet", `${endpointId} stays in ${before.subnetId}`);
+      const interfaceId = before?.interfaceId ?? `10.213.0.${++lastAddress}`;
       endpoints.set(endpointId, {
         endpointId,
         subnetId,
@@ -204,7 +208,13 @@ export function createFakeRegion(): FakeRegion {
         provisioning: "succeeded",
         connection: "Approved",
         interfaceId,
+        tags,
       });
+    },
+    startDeletePrivateEndpoint: async (endpointId) => {
+      await change(endpointId);
+      endpoints.delete(endpointId);
+      zoneGroups.delete(endpointId);
     },
     startZone: async (zoneId) => {
       await change(zoneId);
@@ -279,6 +289,7 @@ function seed({ networks, accounts, endpoints }: FakeRegion): void {
     provisioning: "succeeded",
     connection: "Approved",
     interfaceId: "10.212.1.5",
+    tags: {},
   });
 }
 

@@ -5,7 +5,7 @@ import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { accountOf, HUB_ID, subnetOf } from "./fake-region.ts";
 import { callEndpoint } from "./api-caller.ts";
 import { addRepository, collect, createWorld, type World } from "./test-world.ts";
-import { SUBSCRIPTION } from "./test-vm.ts";
+import { createTestVm, SUBSCRIPTION } from "./test-vm.ts";
 
 /** The private network of a region: planned, made in a session, configured by an operator. */
 const REGION = "westeurope";
@@ -184,6 +184,67 @@ describe("the settings of a region", () => {
     const inNetwork = world.azure.region.made.filter((id) => id.startsWith(networkId));
     expect(inNetwork).toHaveLength(1);
     expect(inNetwork[0]).toContain("/virtualNetworkPeerings/");
+  });
+
+  it("move the region's endpoints when it gets another network later", async () => {
+    expect(await prepare()).toMatchObject({ state: "succeeded" });
+    world.azure.region.networks.set(networkId, {
+      networkId,
+      location: REGION,
+      addressPrefixes: ["10.40.0.0/16"],
+      provisioning: "succeeded",
+      subnets: [subnetOf(subnetId, "10.40.1.0/24")],
+      peerings: [],
+    });
+    const { endpoints } = world.azure.region;
+    const shared = [...endpoints.values()].filter((each) => each.subnetId.startsWith(HUB_ID));
+    await call("replace-region", { subnetId });
+    const { body } = await call("plan-region-network");
+    expect(body).toMatchObject({ findings: [] });
+    expect(await prepare("region-2")).toMatchObject({ state: "succeeded" });
+    const staging = [...endpoints.values()].filter(({ endpointId }) =>
+      endpointId.includes("-staging-"),
+    );
+    expect(staging.map((each) => each.subnetId)).toEqual([subnetId, subnetId]);
+    for (const each of shared) expect(endpoints.get(each.endpointId)).toEqual(each);
+    expect(await logOf("region-2")).toContainEqual(
+      expect.stringContaining("delete-private-endpoint"),
+    );
+  });
+
+  it("leave alone an endpoint of the hub that is in another network, and say so", async () => {
+    await prepare();
+    const [ofRepository] = [...world.azure.region.endpoints.values()].filter(({ endpointId }) =>
+      endpointId.endsWith("/holdfast-repo-blob"),
+    );
+    ofRepository!.subnetId = subnetId;
+    expect(await prepare("region-2")).toMatchObject({
+      state: "failed",
+      error: { code: "EndpointElsewhere" },
+    });
+    expect(world.azure.region.endpoints.has(ofRepository!.endpointId)).toBe(true);
+  });
+
+  it("ask for room for the disk accesses of all machines of the region", async () => {
+    // Five of two disks, two exports each: four disk accesses.
+    for (const name of ["a", "b", "c", "d", "e"]) {
+      const vm = createTestVm(name);
+      world.azure.vms.set(vm.resourceId, { ...vm, location: REGION });
+    }
+    world.azure.region.networks.set(networkId, {
+      networkId,
+      location: REGION,
+      addressPrefixes: ["10.40.0.0/16"],
+      provisioning: "succeeded",
+      // Ten are free: one less than five workers and six endpoints need.
+      subnets: [{ ...subnetOf(subnetId, "10.40.1.0/28"), usedAddresses: 1 }],
+      peerings: [],
+    });
+    await call("replace-region", { subnetId });
+    const full = await call("plan-region-network");
+    expect(full.body).toMatchObject({ findings: [{ code: "SubnetFull" }] });
+    world.azure.vms.clear();
+    expect((await call("plan-region-network")).body).toMatchObject({ findings: [] });
   });
 
   it("refuse what is no subnet, no prefix, or both", async () => {

@@ -53,6 +53,11 @@ const cases: readonly (readonly [string, RegionFacts, string])[] = [
     "SubnetFull",
   ],
   [
+    "a subnet without room for the disk accesses of all its machines",
+    withSubnet({ usedAddresses: 215 }, { endpoints: groupless, expectedDiskAccesses: 30 }),
+    "SubnetFull",
+  ],
+  [
     "addresses of the hub",
     withNetwork({ addressPrefixes: ["10.212.128.0/17"] }),
     "AddressSpaceOverlaps",
@@ -90,6 +95,12 @@ test("a given network is never changed but for its peering", () => {
   expect(plan.actions).toEqual([]);
   expect(plan.ready).toBe(true);
   expect(plan.notes).toHaveLength(1);
+});
+
+test("a subnet with room for the disk accesses of all its machines is good", () => {
+  const room = { endpoints: groupless, expectedDiskAccesses: 30 };
+  const plan = planRegion(withSubnet({ usedAddresses: 251 - 2 - 30 - 5 }, room), given);
+  expect(plan.findings).toEqual([]);
 });
 
 test("a subnet that is full of our own things stays good", () => {

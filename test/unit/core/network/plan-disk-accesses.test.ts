@@ -17,6 +17,7 @@ const endpoint: DiskEndpointFacts = {
   provisioning: "succeeded",
   connection: "Approved",
   isOwn: true,
+  isElsewhere: false,
   zoneGroup: "succeeded",
 };
 
@@ -57,6 +58,7 @@ describe("disk accesses of a pool", () => {
       [{ endpoint: undefined }, "create-disk-endpoint"],
       [{ endpoint: { ...endpoint, provisioning: "failed" } }, "create-disk-endpoint"],
       [{ endpoint: { ...endpoint, connection: "Disconnected" } }, "delete-disk-endpoint"],
+      [{ endpoint: { ...endpoint, isElsewhere: true } }, "delete-disk-endpoint"],
       [{ endpoint: { ...endpoint, zoneGroup: undefined } }, "create-disk-zone-group"],
       [{ endpoint: { ...endpoint, zoneGroup: "failed" } }, "create-disk-zone-group"],
       [{ provisioning: "failed", endpoint: undefined }, "create-disk-access"],
@@ -114,6 +116,7 @@ describe("disk accesses of a pool", () => {
         provisioning: fc.constantFrom("pending", "succeeded", "failed"),
         connection: fc.constantFrom("Approved", "Pending", "Rejected", "Disconnected"),
         isOwn: fc.boolean(),
+        isElsewhere: fc.boolean(),
         zoneGroup: fc.option(fc.constantFrom("pending", "succeeded", "failed"), { nil: undefined }),
       }),
       { nil: undefined },

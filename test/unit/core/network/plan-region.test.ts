@@ -258,7 +258,8 @@ describe("an endpoint", () => {
   test("of any name will do, in the right network only", () => {
     const other = `${config.resourceGroupId}/providers/Microsoft.Network/privateEndpoints/theirs`;
     expect(planRegion(withStagingBlob({ endpointId: other }), config).ready).toBe(true);
-    const elsewhere = withStagingBlob({ subnetId: `${hubId}/subnets/endpoints` });
+    const subnetId = `${hubId}/subnets/endpoints`;
+    const elsewhere = withStagingBlob({ endpointId: other, subnetId });
     expect(kindsOf(elsewhere)).toContain("create-private-endpoint");
   });
 

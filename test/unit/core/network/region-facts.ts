@@ -86,6 +86,7 @@ export function emptyFacts(): RegionFacts {
       { repositoryName: "main", blobServiceUrl: repository.blobServiceUrl, account: repository },
     ],
     endpoints: [],
+    expectedDiskAccesses: 0,
     zones: {},
     records: {},
   };
@@ -146,6 +147,7 @@ export function completeFacts(region: RegionConfig = config): RegionFacts {
       provisioning: "succeeded",
       connection: "Approved",
       interfaceId: undefined,
+      tags: {},
       dns: {
         address: `10.0.0.${index}`,
         zoneGroups: [{ zoneIds, provisioning: "succeeded" }],
