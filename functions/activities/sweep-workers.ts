@@ -9,6 +9,7 @@ import { readWorkerConfiguration } from "../worker-configurations.ts";
 import type { RegionWorkers } from "./activity-contract.ts";
 import { defineActivity } from "./define-activity.ts";
 import { isRunning } from "./running-session.ts";
+import { findStrayEndpoints, type Stray } from "./sweep-endpoints.ts";
 
 /** What the sweep finds out about workers: which there are, which are lost, which nobody knows. */
 export const listWorkers = defineActivity("list-workers", async (context) => {
@@ -61,11 +62,16 @@ export const findEndedHolders = defineActivity("find-ended-holders", async (cont
  * VMs, NICs and OS disks in the workers' resource groups that have no record: a request that was under
  * way while its worker was removed made them. The listing comes first, so that a worker whose record
  * is written meanwhile is no stray; and what is found is left for a while, because a worker that is
- * launched in another size has no record for a moment.
+ * launched in another size has no record for a moment. And private endpoints that lead nowhere.
  */
 export const sweepStrays = defineActivity("sweep-strays", async (context) => {
   const groups = await findGroups(context);
-  const found = await findStrays(context, groups);
+  const graceSeconds = context.config.run.workerLostSeconds;
+  const ofWorkers = await findStrays(context, groups);
+  const found = [
+    ...ofWorkers.map((resource) => ({ resource, graceSeconds })),
+    ...(await findStrayEndpoints(context)),
+  ];
   let deletedCount = 0;
   for (const { type, resourceId } of await onlyOld(context, found)) {
     try {
@@ -109,21 +115,22 @@ async function findStrays(
 
 /** Those that were found before, long enough ago; notes the others, and forgets what is gone. */
 async function onlyOld(
-  { records, clock, config }: AppContext,
-  found: readonly OwnedResource[],
+  { records, clock }: AppContext,
+  found: readonly Stray[],
 ): Promise<readonly OwnedResource[]> {
   const now = clock();
-  const ids = new Map(found.map((each) => [digestOf(each.resourceId), each]));
+  const ids = new Map(found.map((each) => [digestOf(each.resource.resourceId), each]));
   const old: OwnedResource[] = [];
   for await (const { id, value } of records.strays.list()) {
     const stray = ids.get(id);
     ids.delete(id);
     const ageMs = now.getTime() - Date.parse(value.firstSeenAt);
     if (stray === undefined) await records.strays.delete(id);
-    else if (ageMs >= config.run.workerLostSeconds * 1000) old.push(stray);
+    else if (ageMs >= stray.graceSeconds * 1000) old.push(stray.resource);
   }
-  for (const [id, { resourceId }] of ids)
-    await records.strays.insert(id, { resourceId, firstSeenAt: now.toISOString() });
+  const firstSeenAt = now.toISOString();
+  for (const [id, { resource }] of ids)
+    await records.strays.insert(id, { resourceId: resource.resourceId, firstSeenAt });
   return old;
 }
 
@@ -132,12 +139,14 @@ function digestOf(resourceId: string): string {
 }
 
 async function startDelete(
-  { compute }: AppContext,
+  { compute, region }: AppContext,
   type: string,
   resourceId: string,
 ): Promise<void> {
   if (isType(type, RESOURCE_TYPES.virtualMachine)) await compute.startDeleteVm(resourceId);
   else if (isType(type, RESOURCE_TYPES.disk)) await compute.startDeleteDisk(resourceId);
+  else if (isType(type, RESOURCE_TYPES.privateEndpoint))
+    await region.startDeletePrivateEndpoint(resourceId);
   else await compute.startDeleteNic(resourceId);
 }
 

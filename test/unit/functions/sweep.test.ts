@@ -89,6 +89,63 @@ describe("sweep", () => {
     expect(world.azure.ofType("worker")).toEqual([]);
   });
 
+  it("deletes private endpoints that lead nowhere, after the grace time, and no others", async () => {
+    const world = await prepare();
+    await world.driver.run(ORCHESTRATORS.backupVm, SESSION, input(world, SESSION));
+    const { config } = world.context;
+    const { endpoints } = world.azure.region;
+    const lost = [...endpoints.values()].find(({ service }) => service === "disks")!;
+    const theirs = { ...lost, endpointId: `${lost.endpointId}-theirs`, tags: {} };
+    endpoints.set(theirs.endpointId, theirs);
+    const before = new Set(endpoints.keys());
+    for (const each of [lost, theirs]) each.connection = "Disconnected";
+    await sweep(world);
+    // Who makes a disk access again may be about to replace its endpoint, too.
+    expect(new Set(endpoints.keys())).toEqual(before);
+    world.driver.now += config.run.workerLostSeconds * 1000;
+    await sweep(world);
+    before.delete(lost.endpointId);
+    expect(new Set(endpoints.keys())).toEqual(before);
+  });
+
+  it("lets be an endpoint that leads somewhere again", async () => {
+    const world = await prepare();
+    await world.driver.run(ORCHESTRATORS.backupVm, SESSION, input(world, SESSION));
+    const { endpoints } = world.azure.region;
+    const lost = [...endpoints.values()].find(({ service }) => service === "disks")!;
+    lost.connection = "Disconnected";
+    await sweep(world);
+    lost.connection = "Approved";
+    world.driver.now += 3_600_000;
+    await sweep(world);
+    lost.connection = "Disconnected";
+    await sweep(world);
+    expect(endpoints.has(lost.endpointId)).toBe(true);
+  });
+
+  it("deletes the hub's endpoint of an account when no repository is there for long", async () => {
+    const world = await prepare();
+    await world.driver.run(ORCHESTRATORS.backupVm, SESSION, input(world, SESSION));
+    const { records, config } = world.context;
+    const { endpoints } = world.azure.region;
+    const ofRepository = [...endpoints.keys()].find((id) => id.endsWith("/holdfast-repo-blob"))!;
+    const wait = async (): Promise<void> => {
+      await sweep(world);
+      world.driver.now += config.diskAccess.graceSeconds * 1000;
+      await sweep(world);
+    };
+    await wait();
+    expect(endpoints.has(ofRepository)).toBe(true);
+    await records.repositories.delete("r-1");
+    await sweep(world);
+    world.driver.now += config.run.workerLostSeconds * 1000;
+    await sweep(world);
+    expect(endpoints.has(ofRepository)).toBe(true);
+    await wait();
+    expect(endpoints.has(ofRepository)).toBe(false);
+    expect([...endpoints.keys()].some((id) => id.includes("staging-blob"))).toBe(true);
+  });
+
   it("ends sessions whose orchestration is lost and gives back their VM, after a while", async () => {
     const world = await prepare();
     const { records } = world.context;
