@@ -44,11 +44,12 @@ export const sweepGrants = defineActivity("sweep-grants", async (context, _input
 export const sweepSnapshots = defineActivity("sweep-snapshots", async (context) => {
   const { compute, config, events } = context;
   let deletedCount = 0;
+  const sets = new Map<string, Promise<SnapshotSet>>();
   for (const subscriptionId of config.subscriptionIds) {
     const owned = compute.listOwned(subscriptionId, CONTROL_PLANE_TAG, config.controlPlaneId);
     for await (const { type, resourceId, tags } of owned) {
       if (type.toLowerCase() !== RESOURCE_TYPES.snapshot.toLowerCase()) continue;
-      const reason = await whyUnneeded(context, { type, resourceId, tags });
+      const reason = await whyUnneeded(context, sets, { type, resourceId, tags });
       if (reason === undefined) continue;
       try {
         await compute.startDeleteSnapshot(resourceId);
@@ -62,9 +63,31 @@ export const sweepSnapshots = defineActivity("sweep-snapshots", async (context) 
   return { deletedCount };
 });
 
+/** What is known of the snapshots that one session made together. */
+interface SnapshotSet {
+  readonly isOver: boolean;
+  /** Lower-case ids of the snapshots that restore points of the VM need. */
+  readonly baseIds: ReadonlySet<string>;
+}
+
 /** The session is looked at before the index: it is closed only after its point was indexed. */
+async function readSnapshotSet(
+  context: AppContext,
+  { setId, vmId }: { readonly setId: string; readonly vmId: string },
+): Promise<SnapshotSet> {
+  if (await isRunning(context, setId)) return { isOver: false, baseIds: new Set() };
+  const points = await listPointsOfVm(context, vmId);
+  const bases = points.flatMap(({ disks }) => disks.flatMap(({ snapshot }) => snapshot ?? []));
+  return {
+    isOver: true,
+    baseIds: new Set(bases.map(({ snapshotId }) => snapshotId.toLowerCase())),
+  };
+}
+
+/** @param sets what was read of sets before: the snapshots of a VM's disks need one look together */
 async function whyUnneeded(
   context: AppContext,
+  sets: Map<string, Promise<SnapshotSet>>,
   resource: OwnedResource,
 ): Promise<string | undefined> {
   const value = resource.tags[SNAPSHOT_SET_TAG];
@@ -77,12 +100,10 @@ async function whyUnneeded(
     if (error instanceof HoldfastError && error.code === "ForeignSnapshotTag") return undefined;
     throw error;
   }
-  if (await isRunning(context, tag.setId)) return undefined;
-  const points = await listPointsOfVm(context, tag.vmId);
-  const isBase = points.some((point) =>
-    point.disks.some(
-      (disk) => disk.snapshot?.snapshotId.toLowerCase() === resource.resourceId.toLowerCase(),
-    ),
-  );
-  return isBase ? undefined : `session ${tag.setId} is over and no restore point needs it`;
+  const key = `${tag.setId} ${tag.vmId}`;
+  const read = sets.get(key) ?? readSnapshotSet(context, tag);
+  sets.set(key, read);
+  const { isOver, baseIds } = await read;
+  const isNeeded = !isOver || baseIds.has(resource.resourceId.toLowerCase());
+  return isNeeded ? undefined : `session ${tag.setId} is over and no restore point needs it`;
 }

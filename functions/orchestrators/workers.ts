@@ -27,6 +27,8 @@ export const LEASE_SECONDS = 3 * 3600;
 /** A waiter asks at least every minute. */
 const WAITER_SECONDS = 600;
 const WORKER_ID_DIGITS = 12;
+/** Longest pause of whoever may be the next, in poll intervals. */
+const NEXT_PAUSE_POLLS = 2;
 
 export interface Holder {
   readonly holder: string;
@@ -85,8 +87,14 @@ export function* acquireWorker(run: Run, acquisition: Acquisition): Steps<Outcom
       yield* askEntity(run, ENTITIES.workerPool, location, "discard", { holder, now: nowOf(run) });
       return fail("NoWorker", `No worker in ${location} became free before the job's deadline.`);
     }
-    yield* wait(run, pauseSeconds(settings, polls));
+    const isNext = answer.ahead < choice.maximum;
+    yield* wait(run, isNext ? nextPauseSeconds(settings, polls) : pauseSeconds(settings, polls));
   }
+}
+
+/** Whoever may be the next looks often: a worker that became free is kept for it and does nothing. */
+function nextPauseSeconds(settings: Run["settings"], polls: number): number {
+  return Math.min(pauseSeconds(settings, polls), NEXT_PAUSE_POLLS * settings.pollSeconds);
 }
 
 /** Makes a worker in the first size that Azure has room for. */
