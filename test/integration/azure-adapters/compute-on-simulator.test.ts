@@ -58,7 +58,9 @@ test("a snapshot lives its whole life: made, read, granted, revoked, deleted", a
     .poll(async () => (await port.readSnapshot(snapshotId))?.networkAccess)
     .toEqual({ ...closed, diskAccessId: other });
   const { subscriptionId } = resourceGroupOf(snapshotId);
-  expect(await port.listUsedDiskAccesses(subscriptionId)).toEqual(new Set([other.toLowerCase()]));
+  expect(await port.listUsedDiskAccesses(subscriptionId)).toEqual(
+    new Map([[other.toLowerCase(), [snapshotId]]]),
+  );
   await expect(port.startDeleteDiskAccess(other)).rejects.toMatchObject({
     code: "OperationNotAllowed",
   });

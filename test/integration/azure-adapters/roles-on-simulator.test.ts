@@ -170,7 +170,7 @@ test("role holdfast-source: reads VMs, takes and exports snapshots", async () =>
   await compute.startSnapshotAccess(snapshotId, `${diskAccessId}-other`);
   await ready(() => compute.readSnapshot(snapshotId));
   expect(await compute.listUsedDiskAccesses(subscription.split("/")[2] ?? "")).toEqual(
-    new Set([`${diskAccessId}-other`.toLowerCase()]),
+    new Map([[`${diskAccessId}-other`.toLowerCase(), [snapshotId]]]),
   );
   await compute.grantAccess(snapshotId, "Read", 600, signal);
   await compute.revokeAccess(snapshotId, signal);
