@@ -22,7 +22,7 @@ export {
   rotateRepositoryKey,
 } from "./key-slots.ts";
 export { BufferPool } from "./buffer-pool.ts";
-export { decodeFrames } from "./codec/block-codec.ts";
+export { decodeBlocks } from "./codec/decode-blocks.ts";
 export { ThreadCodec, encoderThreadFile } from "./codec/thread-codec.ts";
 export { giveBack } from "./codec/give-back.ts";
 export type { BlockCodec } from "./codec/block-codec.ts";

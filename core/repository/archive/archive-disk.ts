@@ -132,12 +132,12 @@ class PackStore {
     const found = this.#found.get(name);
     if (found?.sizeBytes === pack.objectBytes) await this.#keep(found);
     else await this.#write(archiveFolderOf(this.#copy) + name, pack, found);
-    const lastBlock = pack.blocks.at(-1)?.block ?? 0;
+    const lastBlock = pack.frames.at(-1)?.blocks.at(-1)?.block ?? 0;
     this.show((lastBlock + 1) * source.manifest.blockBytes);
     this.uses.set(pack.packId, {
       keyNumber: pack.keyNumber,
       objectBytes: pack.objectBytes,
-      liveBytes: pack.blocks.reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+      liveBytes: pack.liveBytes,
       immutableUntilDay: immutability?.untilDay ?? 0,
     });
   }

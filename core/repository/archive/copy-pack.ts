@@ -8,15 +8,16 @@
 import { assert } from "../../lib/assert.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { asDamage, type BlockMap, type BlockSource } from "../block-map.ts";
-import type { BlockCodec, FrameToDecode } from "../codec/block-codec.ts";
+import type { BlockCodec, BlockToDecode } from "../codec/block-codec.ts";
 import { giveBack } from "../codec/give-back.ts";
+import { NO_BLOCK } from "../format/footer-frames.ts";
 import { FRAME_PURPOSES, sealFrame, unsealFrame } from "../format/frame.ts";
 import { frameKeyOf, hashKeyOf } from "../format/keys.ts";
-import { damaged, objectNames } from "../format/layout.ts";
-import { encodeFooter, encodeHeader } from "../format/sealed-object.ts";
+import { HASH_BYTES, damaged, objectNames } from "../format/layout.ts";
+import { encodeFooter, encodeHeader, type FooterEntry } from "../format/sealed-object.ts";
 import { groupByPlace, type PlacedEntry } from "../reader/group-by-place.ts";
 import { blockLengthBytes } from "../writer/plan-runs.ts";
-import type { PlannedPack } from "./plan-packs.ts";
+import type { PlannedFrame, PlannedPack } from "./plan-packs.ts";
 
 const MIB = 1024 * 1024;
 const CHUNK_STORED_BYTES = 4 * MIB;
@@ -25,6 +26,7 @@ const CHUNK_RAW_BYTES = 8 * MIB;
 const CHUNKS_AHEAD = 3;
 /** Small parts make many requests, large ones take memory (4 are under way in a container). */
 const PART_BYTES = 8 * MIB;
+const NO_HASH = Buffer.alloc(HASH_BYTES);
 
 export interface PackCopy {
   readonly source: BlockSource;
@@ -45,15 +47,8 @@ export async function* partsOfPack(copy: PackCopy): AsyncGenerator<Uint8Array> {
   const frameKey = frameKeyOf(dataKey.key, id);
   let pending: Buffer[] = [encodeHeader("pack", id, Buffer.from(dataKey.keyId, "hex"))];
   let pendingBytes = 0;
-  let frameNumber = 0;
-  const chunks = [...chunksOf(pack.blocks, (block) => blockLengthBytes(map.point.manifest, block))];
-  const numbered = chunks.map((blocks) => {
-    const firstFrameNumber = frameNumber;
-    frameNumber += blocks.length;
-    return { blocks, firstFrameNumber };
-  });
-  const sealed = inOrder(numbered, (chunk) =>
-    sealChunk({ ...copy, id, frameKey, dataKey: dataKey.key, ...chunk }),
+  const sealed = inOrder([...chunksOf(pack.frames, map)], (frames) =>
+    sealChunk({ ...copy, id, frameKey, dataKey: dataKey.key, frames }),
   );
   for await (const frames of sealed) {
     pending.push(frames);
@@ -63,38 +58,62 @@ export async function* partsOfPack(copy: PackCopy): AsyncGenerator<Uint8Array> {
     pending = [];
     pendingBytes = 0;
   }
-  const footer = pack.blocks.map(({ block, encoding, storedBytes, hash }, position) => ({
-    number: block,
-    frameNumber: position,
-    purpose: FRAME_PURPOSES.block,
-    encoding,
-    storedBytes,
-    rawBytes: blockLengthBytes(map.point.manifest, block),
-    hash,
-  }));
+  const footer = pack.frames.flatMap((frame) => linesOf(frame, map));
   yield Buffer.concat([...pending, encodeFooter(frameKey, id, footer)]);
 }
 
+/** All blocks of a frame lie in the same place: the first one tells of it. */
+function sourceOf({ blocks }: PlannedFrame): PlacedEntry {
+  const [source] = blocks;
+  assert(source !== undefined, "a frame without blocks is planned");
+  return source;
+}
+
+/** Several blocks of a frame are whole ones; only a block by itself may be the short last one. */
+function blockBytesOf({ block }: PlacedEntry, map: BlockMap): number {
+  return blockLengthBytes(map.point.manifest, block);
+}
+
+function linesOf(frame: PlannedFrame, map: BlockMap): FooterEntry[] {
+  const source = sourceOf(frame);
+  const { encoding, storedBytes, frameBlocks } = source;
+  const purpose = FRAME_PURPOSES.block;
+  const shape = { purpose, encoding, frameNumber: frame.frameNumber };
+  const rawBytes = blockBytesOf(source, map);
+  return Array.from({ length: frameBlocks }, (_, position) => {
+    const used = frame.blocks.find((entry) => entry.position === position);
+    return {
+      ...shape,
+      number: used?.block ?? NO_BLOCK,
+      storedBytes: position === 0 ? storedBytes : 0,
+      rawBytes,
+      hash: used?.hash ?? NO_HASH,
+    };
+  });
+}
+
 function* chunksOf(
-  blocks: readonly PlacedEntry[],
-  rawBytesOf: (block: number) => number,
-): Generator<readonly PlacedEntry[]> {
-  let chunk: PlacedEntry[] = [];
+  frames: readonly PlannedFrame[],
+  map: BlockMap,
+): Generator<readonly PlannedFrame[]> {
+  let chunk: PlannedFrame[] = [];
   let storedBytes = 0;
   let rawBytes = 0;
-  for (const entry of blocks) {
+  for (const frame of frames) {
+    const source = sourceOf(frame);
+    const frameRawBytes = source.frameBlocks * blockBytesOf(source, map);
     const isFull =
-      storedBytes + entry.storedBytes > CHUNK_STORED_BYTES ||
-      rawBytes + rawBytesOf(entry.block) > CHUNK_RAW_BYTES;
+      storedBytes + source.storedBytes > CHUNK_STORED_BYTES ||
+      rawBytes + frameRawBytes > CHUNK_RAW_BYTES;
     if (isFull && chunk.length > 0) {
       yield chunk;
       chunk = [];
       storedBytes = 0;
       rawBytes = 0;
     }
-    chunk.push(entry);
-    storedBytes += entry.storedBytes;
-    rawBytes += rawBytesOf(entry.block);
+    chunk.push(frame);
+    storedBytes += source.storedBytes;
+    rawBytes += frameRawBytes;
   }
   if (chunk.length > 0) yield chunk;
 }
@@ -126,43 +145,47 @@ interface ChunkCopy extends PackCopy {
   readonly id: Buffer;
   readonly frameKey: Buffer;
   readonly dataKey: Uint8Array;
-  readonly blocks: readonly PlacedEntry[];
-  readonly firstFrameNumber: number;
+  readonly frames: readonly PlannedFrame[];
 }
 
 async function sealChunk(chunk: ChunkCopy): Promise<Buffer> {
-  const places = new Map<number, { frameNumber: number; offsetBytes: number }>();
+  const targets = new Map<PlacedEntry, FrameTarget>();
   let framesBytes = 0;
-  chunk.blocks.forEach(({ block, storedBytes }, position) => {
-    const frameNumber = chunk.firstFrameNumber + position;
-    places.set(block, { frameNumber, offsetBytes: framesBytes });
-    framesBytes += storedBytes;
-  });
-  const frames = Buffer.allocUnsafeSlow(framesBytes);
+  for (const frame of chunk.frames) {
+    const source = sourceOf(frame);
+    targets.set(source, { frame, offsetBytes: framesBytes });
+    framesBytes += source.storedBytes;
+  }
+  const sealed = Buffer.allocUnsafeSlow(framesBytes);
   await Promise.all(
-    groupByPlace(chunk.blocks).map((group) =>
-      sealGroup(chunk, group, (block, frame) => {
-        const place = places.get(block);
-        assert(place !== undefined, "a block has no place in its chunk");
-        frames.set(frame(place.frameNumber), place.offsetBytes);
-      }),
-    ),
+    groupByPlace([...targets.keys()]).map((group) => sealGroup(chunk, { group, targets, sealed })),
   );
-  chunk.onVerified(chunk.blocks.at(-1)?.block ?? 0, framesBytes);
-  return frames;
+  const lastBlock = chunk.frames.at(-1)?.blocks.at(-1)?.block ?? 0;
+  chunk.onVerified(lastBlock, framesBytes);
+  return sealed;
 }
 
-/** Fetches blocks that lie together, seals each again, and has the codec verify all of them. */
+interface FrameTarget {
+  readonly frame: PlannedFrame;
+  /** Place in the chunk. */
+  readonly offsetBytes: number;
+}
+
+/** Fetches frames that lie together, seals each again, and has the codec verify all used blocks. */
 async function sealGroup(
   { source, map, codec, id, frameKey, dataKey, signal }: ChunkCopy,
-  group: readonly PlacedEntry[],
-  put: (block: number, frame: (frameNumber: number) => Buffer) => void,
+  work: {
+    /** First used block of each frame. */
+    readonly group: readonly PlacedEntry[];
+    readonly targets: ReadonlyMap<PlacedEntry, FrameTarget>;
+    readonly sealed: Buffer;
+  },
 ): Promise<void> {
-  const first = group[0];
-  const last = group.at(-1);
+  const first = work.group[0];
+  const last = work.group.at(-1);
   assert(first !== undefined && last !== undefined, "a fetch without blocks");
-  const { manifest } = map.point;
-  const name = objectNames.pack(manifest.diskId, first.packId);
+  const { diskId } = map.point.manifest;
+  const name = objectNames.pack(diskId, first.packId);
   const lengthBytes = last.offsetBytes + last.storedBytes - first.offsetBytes;
   const purpose = FRAME_PURPOSES.block;
   const packId = Buffer.from(first.packId, "hex");
@@ -170,27 +193,29 @@ async function sealGroup(
   try {
     const range = { offsetBytes: first.offsetBytes, lengthBytes };
     const bytes = await source.store.read(name, range, signal);
-    const frames = group.map((entry): FrameToDecode => {
+    const blocks = work.group.flatMap((entry): BlockToDecode[] => {
+      const target = work.targets.get(entry);
+      assert(target !== undefined, "a frame has no place in its chunk");
       const offsetBytes = entry.offsetBytes - first.offsetBytes;
-      const { storedBytes, encoding } = entry;
-      const rawBytes = blockLengthBytes(manifest, entry.block);
+      const { encoding, frameBlocks } = entry;
+      const rawBytes = blockBytesOf(entry, map);
+      const shape = { purpose, encoding, rawBytes: rawBytes * frameBlocks };
       const content = unsealFrame(
         keys.frameKey,
-        { objectId: packId, purpose, encoding, frameNumber: entry.frameNumber, rawBytes },
-        bytes.subarray(offsetBytes, offsetBytes + storedBytes),
+        { ...shape, objectId: packId, frameNumber: entry.frameNumber },
+        bytes.subarray(offsetBytes, offsetBytes + entry.storedBytes),
       );
-      put(entry.block, (frameNumber) =>
-        sealFrame(frameKey, { objectId: id, purpose, encoding, frameNumber, rawBytes }, content),
-      );
-      const { frameNumber, hash } = entry;
-      return { ...keys, offsetBytes, storedBytes, rawBytes, encoding, frameNumber, hash };
+      const { frameNumber } = target.frame;
+      const frame = sealFrame(frameKey, { ...shape, objectId: id, frameNumber }, content);
+      work.sealed.set(frame, target.offsetBytes);
+      return target.frame.blocks.map((block) => ({ ...block, ...keys, offsetBytes, rawBytes }));
     });
     // Takes the bytes over, and throws for the first block that is not what the map says.
-    giveBack(await codec.decode({ bytes, frames }, signal));
+    giveBack(await codec.decode({ bytes, blocks }, signal));
   } catch (cause) {
     const error = asDamage(cause, "a pack is missing or cut", name);
     if (codeOf(error) !== "RepositoryDamaged") throw error;
-    const context = { diskId: manifest.diskId, name, firstBlock: first.block };
+    const context = { diskId, name, firstBlock: first.block };
     throw damaged("blocks of a pack cannot be read", context, error);
   }
 }

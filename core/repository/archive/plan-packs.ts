@@ -6,22 +6,31 @@ import { createHmac } from "node:crypto";
 import { assert } from "../../lib/assert.ts";
 import { archiveNameKeyOf } from "../format/keys.ts";
 import { HEADER_BYTES, ID_BYTES } from "../format/layout.ts";
-import type { BlockEntry } from "../format/leaf.ts";
+import { liveBytesOf, type BlockEntry } from "../format/leaf.ts";
 import { containerOverheadBytes } from "../format/sealed-object.ts";
 import type { PlacedEntry } from "../reader/group-by-place.ts";
 import type { DataKey } from "../writer/pack-writer.ts";
 
 /** Bounds the memory that a pack's plan takes (about 200 bytes per block), not its size. */
-const PACK_FRAMES_MAX = 65_536;
+const PACK_BLOCKS_MAX = 65_536;
 /** Part of the ids: a later way of planning must not meet the names of this one. */
 const PLAN_VERSION = 1;
+
+/** A frame is copied whole, with blocks that the restore point does not use any more. */
+export interface PlannedFrame {
+  /** In the archive's pack; the numbers up to the next frame's are those of its blocks. */
+  readonly frameNumber: number;
+  /** Blocks that are used: where they lie in the restore point. */
+  readonly blocks: readonly PlacedEntry[];
+}
 
 export interface PlannedPack {
   /** 32 hexadecimal digits. */
   readonly packId: string;
   readonly keyNumber: number;
-  /** Where the blocks lie in the restore point; their frames are numbered in this order. */
-  readonly blocks: readonly PlacedEntry[];
+  /** In the order in which they lie. */
+  readonly frames: readonly PlannedFrame[];
+  readonly liveBytes: number;
   readonly objectBytes: number;
 }
 
@@ -39,16 +48,25 @@ export interface PackPlanOptions {
   };
 }
 
+interface OpenFrame extends PlannedFrame {
+  readonly packId: string;
+  readonly offsetBytes: number;
+  readonly blocks: PlacedEntry[];
+}
+
 interface OpenPack {
   readonly packId: string;
-  readonly blocks: PlacedEntry[];
+  readonly frames: OpenFrame[];
   framesBytes: number;
+  blockCount: number;
 }
 
 export class PackPlanner {
   readonly #options: PackPlanOptions;
   readonly #open = new Map<number, OpenPack>();
-  #full: PlannedPack[] = [];
+  /** Frames of the leaf that is placed now, by their place in the restore point. */
+  readonly #frames = new Map<string, OpenFrame>();
+  #full: (OpenPack & { readonly keyNumber: number })[] = [];
   #packCount = 0;
 
   constructor(options: PackPlanOptions) {
@@ -57,28 +75,30 @@ export class PackPlanner {
 
   /** The place of a block in the archive. Call it in the order of the disk. */
   place(keyNumber: number, source: PlacedEntry): BlockEntry {
-    let pack = this.#open.get(keyNumber);
-    if (pack !== undefined && !this.#hasRoom(pack, source.storedBytes)) {
-      this.#close(keyNumber, pack);
-      pack = undefined;
-    }
-    if (pack === undefined) {
-      pack = { packId: this.#nextPackId(keyNumber), blocks: [], framesBytes: 0 };
-      this.#open.set(keyNumber, pack);
-    }
-    const { storedBytes, encoding, hash } = source;
-    const frameNumber = pack.blocks.length;
-    const offsetBytes = HEADER_BYTES + pack.framesBytes;
-    pack.blocks.push(source);
-    pack.framesBytes += storedBytes;
-    return { packId: pack.packId, frameNumber, offsetBytes, storedBytes, encoding, hash };
+    const sourceFrame = `${source.packId}/${source.frameNumber}`;
+    const frame = this.#frames.get(sourceFrame) ?? this.#placeFrame(keyNumber, source);
+    this.#frames.set(sourceFrame, frame);
+    frame.blocks.push(source);
+    const { packId, frameNumber, offsetBytes } = frame;
+    const { storedBytes, encoding, position, frameBlocks, hash } = source;
+    const place = { packId, frameNumber, offsetBytes, storedBytes };
+    return { ...place, encoding, position, frameBlocks, hash };
   }
 
-  /** Packs that got full since the last call. */
+  /** Packs that got full since the last call. Call it after each leaf: no frame is in two of them. */
   takeFull(): readonly PlannedPack[] {
     const full = this.#full;
     this.#full = [];
-    return full;
+    this.#frames.clear();
+    return full.map(({ packId, keyNumber, frames, framesBytes, blockCount }) => ({
+      packId,
+      keyNumber,
+      frames,
+      liveBytes: frames
+        .flatMap(({ blocks }) => blocks)
+        .reduce((sum, at) => sum + liveBytesOf(at), 0),
+      objectBytes: framesBytes + containerOverheadBytes(blockCount),
+    }));
   }
 
   /** What is left, when all blocks are placed. */
@@ -87,16 +107,34 @@ export class PackPlanner {
     return this.takeFull();
   }
 
-  #hasRoom(pack: OpenPack, storedBytes: number): boolean {
-    const frameCount = pack.blocks.length + 1;
-    if (frameCount > PACK_FRAMES_MAX) return false;
-    const objectBytes = pack.framesBytes + storedBytes + containerOverheadBytes(frameCount);
+  #placeFrame(keyNumber: number, source: PlacedEntry): OpenFrame {
+    let pack = this.#open.get(keyNumber);
+    if (pack !== undefined && !this.#hasRoom(pack, source)) {
+      this.#close(keyNumber, pack);
+      pack = undefined;
+    }
+    if (pack === undefined) {
+      pack = { packId: this.#nextPackId(keyNumber), frames: [], framesBytes: 0, blockCount: 0 };
+      this.#open.set(keyNumber, pack);
+    }
+    const { packId, blockCount: frameNumber } = pack;
+    const offsetBytes = HEADER_BYTES + pack.framesBytes;
+    const frame: OpenFrame = { packId, frameNumber, offsetBytes, blocks: [] };
+    pack.frames.push(frame);
+    pack.framesBytes += source.storedBytes;
+    pack.blockCount += source.frameBlocks;
+    return frame;
+  }
+
+  #hasRoom(pack: OpenPack, { storedBytes, frameBlocks }: PlacedEntry): boolean {
+    const blockCount = pack.blockCount + frameBlocks;
+    if (blockCount > PACK_BLOCKS_MAX) return false;
+    const objectBytes = pack.framesBytes + storedBytes + containerOverheadBytes(blockCount);
     return objectBytes <= this.#options.packBytes;
   }
 
-  #close(keyNumber: number, { packId, blocks, framesBytes }: OpenPack): void {
-    const objectBytes = framesBytes + containerOverheadBytes(blocks.length);
-    this.#full.push({ packId, keyNumber, blocks, objectBytes });
+  #close(keyNumber: number, pack: OpenPack): void {
+    this.#full.push({ ...pack, keyNumber });
     this.#open.delete(keyNumber);
   }
 

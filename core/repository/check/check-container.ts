@@ -1,4 +1,5 @@
 /** Header, footer and trailer of a pack or an index: what only a resumed writer or a salvage reads. */
+import { framesOf, type FooterFrame } from "../format/footer-frames.ts";
 import { requireIntact, HEADER_BYTES } from "../format/layout.ts";
 import { frameKeyOf } from "../format/keys.ts";
 import {
@@ -6,7 +7,6 @@ import {
   decodeFooter,
   decodeHeader,
   decodeTrailer,
-  type FooterEntry,
 } from "../format/sealed-object.ts";
 import type { BlockSource } from "../block-map.ts";
 import type { DataKey } from "../writer/pack-writer.ts";
@@ -21,7 +21,7 @@ export async function checkContainer(
   object: DiskObject,
   dataKey: DataKey,
   signal: AbortSignal,
-): Promise<readonly FooterEntry[]> {
+): Promise<readonly FooterFrame[]> {
   const { name, kind, sizeBytes } = object;
   const range = (offsetBytes: number, lengthBytes: number) =>
     store.read(name, { offsetBytes, lengthBytes }, signal);
@@ -36,11 +36,9 @@ export async function checkContainer(
   const footerAt = trailerAt - footerBytes;
   requireIntact(footerAt >= HEADER_BYTES, `the footer of a ${kind} is larger than the object`);
   const key = frameKeyOf(dataKey.key, objectId);
-  const frames = decodeFooter(key, objectId, await range(footerAt, footerBytes));
-  const framesBytes = frames.reduce((sum, frame) => sum + frame.storedBytes, 0);
-  requireIntact(
-    HEADER_BYTES + framesBytes === footerAt,
-    `the footer of a ${kind} does not describe its frames`,
-  );
+  const frames = framesOf(decodeFooter(key, objectId, await range(footerAt, footerBytes)));
+  const last = frames.at(-1);
+  const endBytes = last === undefined ? HEADER_BYTES : last.offsetBytes + last.storedBytes;
+  requireIntact(endBytes === footerAt, `the footer of a ${kind} does not describe its frames`);
   return frames;
 }

@@ -28,7 +28,7 @@ async function openMap(check: ContentCheck, point: DiskPoint): Promise<BlockMap 
   const name = objectNames.index(check.diskId, root.indexId);
   try {
     const map = await BlockMap.open(check, point, check.signal);
-    check.objects.find("index", root.indexId)?.seenFrames.add(root.frameNumber);
+    check.objects.find("index", root.indexId)?.seenBlocks.add(root.frameNumber);
     return map;
   } catch (error) {
     if (!isDamage(error)) throw error;

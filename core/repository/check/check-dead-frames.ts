@@ -6,19 +6,17 @@
  * Memory: the footer of one object, and one fetch of at most `FETCH_BYTES` or one frame.
  */
 import { giveBack } from "../codec/give-back.ts";
-import type { FrameToDecode } from "../codec/block-codec.ts";
+import type { BlockToDecode } from "../codec/block-codec.ts";
+import { NO_BLOCK, type FooterFrame } from "../format/footer-frames.ts";
 import { FRAME_PURPOSES, unsealFrame } from "../format/frame.ts";
 import { frameKeyOf, hashKeyOf } from "../format/keys.ts";
-import { HEADER_BYTES, requireIntact } from "../format/layout.ts";
+import { requireIntact } from "../format/layout.ts";
+import { numberInPack } from "../format/leaf.ts";
 import type { FooterEntry } from "../format/sealed-object.ts";
 import type { DataKey } from "../writer/pack-writer.ts";
 import { orDefect, type ContentCheck } from "./check-context.ts";
 import { checkContainer } from "./check-container.ts";
 import type { DiskObject } from "./disk-objects.ts";
-
-interface DeadFrame extends FooterEntry {
-  readonly offsetBytes: number;
-}
 
 const FETCH_BYTES = 4 * 1024 * 1024;
 
@@ -41,21 +39,18 @@ export async function checkDeadFrames(check: ContentCheck): Promise<void> {
   }
 }
 
-function deadFramesOf(object: DiskObject, frames: readonly FooterEntry[]): DeadFrame[] {
-  const dead: DeadFrame[] = [];
-  let offsetBytes = HEADER_BYTES;
-  for (const frame of frames) {
-    const { frameNumber, storedBytes } = frame;
-    const isKnown = object.seenFrames.has(frameNumber) || object.badFrames.has(frameNumber);
-    if (!isKnown) dead.push({ ...frame, offsetBytes });
-    offsetBytes += storedBytes;
-  }
-  return dead;
+/** Frames with some block, or leaf, that nothing led to. */
+function deadFramesOf(object: DiskObject, frames: readonly FooterFrame[]): FooterFrame[] {
+  return frames.filter(({ frameNumber, lines }) => {
+    const isUnseen = ({ number }: FooterEntry, position: number): boolean =>
+      number !== NO_BLOCK && !object.seenBlocks.has(numberInPack({ frameNumber, position }));
+    return !object.badFrames.has(frameNumber) && lines.some(isUnseen);
+  });
 }
 
 /** Neighbours, as many as one fetch may hold. */
-function* groupsOf(frames: readonly DeadFrame[]): Generator<readonly DeadFrame[]> {
-  let group: DeadFrame[] = [];
+function* groupsOf(frames: readonly FooterFrame[]): Generator<readonly FooterFrame[]> {
+  let group: FooterFrame[] = [];
   for (const frame of frames) {
     const [first] = group;
     const last = group.at(-1);
@@ -81,7 +76,7 @@ interface Container {
 async function verifyGroup(
   check: ContentCheck,
   { object, dataKey }: Container,
-  group: readonly DeadFrame[],
+  group: readonly FooterFrame[],
 ): Promise<void> {
   const first = group[0];
   const last = group.at(-1);
@@ -104,42 +99,43 @@ async function verifyGroup(
   for (const frame of group) {
     const at = frame.offsetBytes - startBytes;
     const sealed = Uint8Array.from(bytes.subarray(at, at + frame.storedBytes));
-    const place = isPack ? { blocks: { first: frame.number, count: 1 } } : {};
+    const place = isPack ? { blocks: blocksOf(frame) } : {};
     const work = isPack
-      ? verifyBlock(check, { object, dataKey }, frame, sealed)
+      ? verifyBlocks(check, { object, dataKey }, frame, sealed)
       : verifyIndexFrame({ object, dataKey }, frame, sealed);
     await orDefect(check, 0, { kind, object: object.name, ...place, harmsRestores: false }, work);
   }
 }
 
-async function verifyBlock(
+function blocksOf({ lines }: FooterFrame): { readonly first: number; readonly count: number } {
+  const numbers = lines.map(({ number }) => number).filter((number) => number !== NO_BLOCK);
+  const first = numbers[0] ?? 0;
+  return { first, count: (numbers.at(-1) ?? 0) - first + 1 };
+}
+
+async function verifyBlocks(
   check: ContentCheck,
   { object, dataKey }: Container,
-  { purpose, encoding, frameNumber, storedBytes, rawBytes, hash }: DeadFrame,
+  { purpose, encoding, frameNumber, storedBytes, lines }: FooterFrame,
   bytes: Uint8Array,
 ): Promise<void> {
   requireIntact(purpose === FRAME_PURPOSES.block, "a pack holds a frame that is no block");
   const packId = Buffer.from(object.id, "hex");
   const keys = { frameKey: frameKeyOf(dataKey.key, packId), hashKey: hashKeyOf(dataKey.key) };
-  const frame: FrameToDecode = {
-    ...keys,
-    packId,
-    offsetBytes: 0,
-    storedBytes,
-    rawBytes,
-    encoding,
-    frameNumber,
-    hash,
-  };
-  giveBack(await check.level.codec.decode({ bytes, frames: [frame] }, check.signal));
-  check.progress.verifiedBlocks++;
+  const frame = { encoding, frameNumber, storedBytes, frameBlocks: lines.length, offsetBytes: 0 };
+  const blocks = lines.flatMap(({ number, rawBytes, hash }, position): BlockToDecode[] =>
+    number === NO_BLOCK ? [] : [{ ...keys, ...frame, packId, position, rawBytes, hash }],
+  );
+  giveBack(await check.level.codec.decode({ bytes, blocks }, check.signal));
+  check.progress.verifiedBlocks += blocks.length;
 }
 
 async function verifyIndexFrame(
   { object, dataKey }: Container,
-  { purpose, encoding, frameNumber, rawBytes }: DeadFrame,
+  { purpose, encoding, frameNumber, lines }: FooterFrame,
   sealed: Uint8Array,
 ): Promise<void> {
+  const rawBytes = lines[0]?.rawBytes ?? 0;
   const objectId = Buffer.from(object.id, "hex");
   const identity = { objectId, purpose, encoding, frameNumber, rawBytes };
   unsealFrame(frameKeyOf(dataKey.key, objectId), identity, sealed);

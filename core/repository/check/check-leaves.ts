@@ -1,14 +1,14 @@
 /**
  * Leaves of one point and the blocks that they name. Leaves that points share are decoded once
- * below level `complete`; there every point is walked through whole, as a restore would. Frames are
- * verified once in any case.
+ * below level `complete`; there every point is walked through whole, as a restore would. What a pack
+ * holds is verified once in any case.
  *
  * Memory: `LEAVES_UNDER_WAY` leaves (200 KiB each) with `GROUPS_PER_LEAF` fetches of 8 MiB each.
  */
 import { mapBounded } from "../../lib/bounded-pool.ts";
 import type { BlockMap } from "../block-map.ts";
 import { HEADER_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
-import type { Leaf } from "../format/leaf.ts";
+import { numberInPack, type Leaf } from "../format/leaf.ts";
 import type { LeafReference } from "../format/leaf-table.ts";
 import { TRAILER_BYTES } from "../format/sealed-object.ts";
 import { blockCountOf } from "../writer/plan-runs.ts";
@@ -45,7 +45,7 @@ async function checkLeaf(work: LeafWork, leafNumber: number, reference: LeafRefe
   // A missing index is a finding by itself. One of a wrong size may still hold this leaf.
   if (index === undefined) return;
   const isKnown =
-    index.seenFrames.has(reference.frameNumber) && !index.badFrames.has(reference.frameNumber);
+    index.seenBlocks.has(reference.frameNumber) && !index.badFrames.has(reference.frameNumber);
   if (isKnown && check.level.kind !== "complete") return;
   const first = leafNumber * LEAF_BLOCKS;
   const count = Math.min(LEAF_BLOCKS, blockCountOf(map.point.manifest) - first);
@@ -57,7 +57,7 @@ async function checkLeaf(work: LeafWork, leafNumber: number, reference: LeafRefe
     map.readLeaf(leafNumber, check.signal),
   );
   check.progress.readBytes += reference.storedBytes;
-  index.seenFrames.add(reference.frameNumber);
+  index.seenBlocks.add(reference.frameNumber);
   if (leaf === undefined) {
     index.badFrames.add(reference.frameNumber);
     check.damage.addFrame("index", reference.indexId, reference.frameNumber);
@@ -103,8 +103,8 @@ async function checkEntries(
       continue;
     }
     if (pack.state !== "online" || check.level.kind === "metadata") continue;
-    if (pack.seenFrames.has(entry.frameNumber)) continue;
-    pack.seenFrames.add(entry.frameNumber);
+    if (pack.seenBlocks.has(numberInPack(entry))) continue;
+    pack.seenBlocks.add(numberInPack(entry));
     if (chosen?.[position] ?? true) due.push(placed);
   }
   return (await verify(work, due)) && isSound;

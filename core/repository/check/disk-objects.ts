@@ -22,33 +22,36 @@ export interface DiskObject {
   isContainerChecked: boolean;
   /** Data key of the container, when its ends are sound. */
   soundKey?: DataKey;
-  /** Frames that were verified, or passed over by a sample; each is looked at once. */
-  readonly seenFrames: FrameSet;
+  /**
+   * Numbers (`numberInPack`) of blocks that were verified, or passed over by a sample; each is looked
+   * at once. In an index: of frames.
+   */
+  readonly seenBlocks: NumberSet;
   /** Frames that cannot be read, or leaves that name such. */
   readonly badFrames: Set<number>;
 }
 
-/** Frame numbers are small; a larger one is not remembered, and its frame verified again. */
-const REMEMBERED_FRAMES_MAX = 64 * 1024;
+/** Numbers are small; a larger one is not remembered, and what it stands for verified again. */
+const REMEMBERED_MAX = 64 * 1024;
 
-/** A set of frame numbers, one bit each. */
-export class FrameSet {
+/** A set of numbers of blocks or frames, one bit each. */
+export class NumberSet {
   #bits = new Uint8Array(0);
 
-  has(frameNumber: number): boolean {
-    const byte = this.#bits[frameNumber >> 3] ?? 0;
-    return frameNumber < REMEMBERED_FRAMES_MAX && (byte & (1 << (frameNumber & 7))) !== 0;
+  has(number: number): boolean {
+    const byte = this.#bits[number >> 3] ?? 0;
+    return number < REMEMBERED_MAX && (byte & (1 << (number & 7))) !== 0;
   }
 
-  add(frameNumber: number): void {
-    if (frameNumber >= REMEMBERED_FRAMES_MAX) return;
-    const at = frameNumber >> 3;
+  add(number: number): void {
+    if (number >= REMEMBERED_MAX) return;
+    const at = number >> 3;
     if (at >= this.#bits.length) {
       const larger = new Uint8Array(Math.max(at + 1, this.#bits.length * 2));
       larger.set(this.#bits);
       this.#bits = larger;
     }
-    this.#bits[at] = (this.#bits[at] ?? 0) | (1 << (frameNumber & 7));
+    this.#bits[at] = (this.#bits[at] ?? 0) | (1 << (number & 7));
   }
 }
 
@@ -94,7 +97,7 @@ export class DiskObjects {
         sizeBytes,
         state: mayBeArchived ? stateOf(blob) : "online",
         isContainerChecked: false,
-        seenFrames: new FrameSet(),
+        seenBlocks: new NumberSet(),
         badFrames: new Set(),
       });
     }

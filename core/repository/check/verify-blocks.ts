@@ -3,7 +3,7 @@
  * most `FETCH_BYTES` of frames and as much of content, or one block where that is larger.
  */
 import { giveBack } from "../codec/give-back.ts";
-import type { BlockCodec, FrameToDecode } from "../codec/block-codec.ts";
+import type { BlockCodec, BlockToDecode } from "../codec/block-codec.ts";
 import type { BlockMap, BlockSource } from "../block-map.ts";
 import { frameKeyOf, hashKeyOf } from "../format/keys.ts";
 import type { BlockEntry } from "../format/leaf.ts";
@@ -27,7 +27,8 @@ export function* groupsOf(
   const sorted = blocks.toSorted(
     (left, right) =>
       (left.packId < right.packId ? -1 : left.packId > right.packId ? 1 : 0) ||
-      left.offsetBytes - right.offsetBytes,
+      left.offsetBytes - right.offsetBytes ||
+      left.position - right.position,
   );
   const blocksMax = Math.max(1, Math.floor(FETCH_BYTES / blockBytes));
   let group: PlacedBlock[] = [];
@@ -35,11 +36,12 @@ export function* groupsOf(
     const [first] = group;
     const last = group.at(-1);
     const endBytes = last === undefined ? 0 : last.offsetBytes + last.storedBytes;
+    const isSameFrame = last?.frameNumber === block.frameNumber;
     const isNear =
       first !== undefined &&
       group.length < blocksMax &&
       first.packId === block.packId &&
-      block.offsetBytes >= endBytes &&
+      (isSameFrame || block.offsetBytes >= endBytes) &&
       block.offsetBytes - endBytes <= GAP_BYTES_MAX &&
       block.offsetBytes + block.storedBytes - first.offsetBytes <= FETCH_BYTES;
     if (isNear) group.push(block);
@@ -81,18 +83,15 @@ export function blockVerifier(
     const { key } = map.dataKeyOf(first);
     const packId = Buffer.from(first.packId, "hex");
     const keys = { packId, frameKey: frameKeyOf(key, packId), hashKey: hashKeyOf(key) };
-    const frames = group.map((placed): FrameToDecode => ({
+    const blocks = group.map((placed): BlockToDecode => ({
+      ...placed,
       ...keys,
       offsetBytes: placed.offsetBytes - startBytes,
-      storedBytes: placed.storedBytes,
       rawBytes: blockLengthBytes(manifest, placed.block),
-      encoding: placed.encoding,
-      frameNumber: placed.frameNumber,
-      hash: placed.hash,
     }));
     const bytes = await store.read(name, { offsetBytes: startBytes, lengthBytes }, signal);
     readBytes += lengthBytes;
-    giveBack(await codec.decode({ bytes, frames }, signal));
+    giveBack(await codec.decode({ bytes, blocks }, signal));
   }
 
   async function verify(group: readonly PlacedBlock[]): Promise<BadBlock[]> {

@@ -4,7 +4,8 @@
  */
 import { isMainThread, parentPort, workerData, type MessagePort } from "node:worker_threads";
 import { codeOf, messageOf } from "../../lib/errors.ts";
-import { decodeFrames, encodeBlocks } from "./block-codec.ts";
+import { decodeBlocks } from "./decode-blocks.ts";
+import { encodeBlocks } from "./encode-blocks.ts";
 import { giveBack } from "./give-back.ts";
 import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
 
@@ -22,7 +23,7 @@ function compute(request: CodecRequest): { answer: CodecAnswer; transfer: ArrayB
       const encoded = encodeBlocks(request.job);
       return { answer: { id, kind: "encoded", encoded }, transfer: wholeBuffer(encoded.frames) };
     }
-    const raw = decodeFrames(request.job);
+    const raw = decodeBlocks(request.job);
     return { answer: { id, kind: "decoded", raw }, transfer: wholeBuffer(raw) };
   } catch (error) {
     const failure = { code: codeOf(error), message: messageOf(error) };

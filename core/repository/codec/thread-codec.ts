@@ -55,22 +55,22 @@ export class ThreadCodec implements BlockCodec {
   }
 
   async decode(job: DecodeJob, signal: AbortSignal): Promise<Uint8Array> {
-    // Frames of one pack share their keys: copied once, cloned once.
+    // Blocks of one pack share their keys: copied once, cloned once.
     const copies = new Map<Uint8Array, Uint8Array>();
     const shared = (bytes: Uint8Array): Uint8Array => {
       const copy = copies.get(bytes) ?? ownCopy(bytes);
       copies.set(bytes, copy);
       return copy;
     };
-    const frames = job.frames.map((frame) => ({
-      ...frame,
-      packId: shared(frame.packId),
-      frameKey: shared(frame.frameKey),
-      hashKey: shared(frame.hashKey),
-      hash: ownCopy(frame.hash),
+    const blocks = job.blocks.map((block) => ({
+      ...block,
+      packId: shared(block.packId),
+      frameKey: shared(block.frameKey),
+      hashKey: shared(block.hashKey),
+      hash: ownCopy(block.hash),
     }));
     const bytes = transferable(job.bytes);
-    const answer = await this.#ask({ kind: "decode", job: { bytes, frames } }, bytes, signal);
+    const answer = await this.#ask({ kind: "decode", job: { bytes, blocks } }, bytes, signal);
     assert(answer.kind === "decoded", `an encoder thread answered ${answer.kind} to decode`);
     return answer.raw;
   }

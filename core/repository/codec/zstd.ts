@@ -1,30 +1,37 @@
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
 import { damaged } from "../format/layout.ts";
 
-/** Measured best product of speed and size on file-system content (docs/performance.md). */
-const LEVEL = 3;
-/** For content that shrinks a lot anyway; there it gains most (docs/performance.md). */
-const LEVEL_FOR_DENSE_GAIN = 5;
-const DENSE_GAIN_SHARE = 1 / 4;
+type Parameters = Readonly<Record<number, number>>;
+
+/** For maps and manifests: small, and read more often than written. */
+const METADATA: Parameters = { [constants.ZSTD_c_compressionLevel]: 3 };
 
 /**
- * One zstd frame of `raw`.
- * @param neighbourShare compressed share of the block before, from which the level is chosen: files
- *   are larger than blocks, so that it is a good guess. Absent: level 3.
+ * For the content of disks: level 1 with a larger table of shorter matches has the best product of
+ * speed and size on frames of 1 MiB of file-system content (docs/performance.md).
  */
-export function compress(raw: Uint8Array, neighbourShare = 1): Buffer {
-  return compressAt(raw, neighbourShare <= DENSE_GAIN_SHARE ? LEVEL_FOR_DENSE_GAIN : LEVEL);
+const CONTENT: Parameters = {
+  [constants.ZSTD_c_compressionLevel]: 1,
+  [constants.ZSTD_c_hashLog]: 16,
+  [constants.ZSTD_c_minMatch]: 6,
+};
+
+/** One zstd frame of a map or a manifest. */
+export function compress(raw: Uint8Array): Buffer {
+  return compressWith(METADATA, raw);
+}
+
+/** One zstd frame of the blocks of a frame. */
+export function compressContent(raw: Uint8Array): Buffer {
+  return compressWith(CONTENT, raw);
 }
 
 /**
  * `chunkSize` above the worst case makes libzstd finish in one call; with Node's default of 16 KiB
  * it is half as fast.
  */
-function compressAt(raw: Uint8Array, level: number): Buffer {
-  return zstdCompressSync(raw, {
-    chunkSize: raw.length + (raw.length >> 7) + 1024,
-    params: { [constants.ZSTD_c_compressionLevel]: level },
-  });
+function compressWith(params: Parameters, raw: Uint8Array): Buffer {
+  return zstdCompressSync(raw, { chunkSize: raw.length + (raw.length >> 7) + 1024, params });
 }
 
 /**

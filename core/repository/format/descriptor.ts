@@ -8,8 +8,17 @@ import { FORMAT_VERSION, damaged, objectNames } from "./layout.ts";
 import { descriptorKeyOf } from "./keys.ts";
 import { encodeTaggedJson, isTaggedBy } from "./tagged-json.ts";
 
-/** Everything that format 1 asks of a reader. */
-const FEATURES_OF_FORMAT_1 = ["aes-256-gcm", "zstd", "hmac-sha-256-128", "copy-on-write-map"];
+/** Frames may hold several blocks. Repositories from before it have frames of one block only. */
+export const SHARED_FRAMES = "shared-frames";
+
+/** Everything that a new repository of format 1 asks of a reader. */
+const FEATURES_OF_FORMAT_1 = [
+  "aes-256-gcm",
+  "zstd",
+  "hmac-sha-256-128",
+  "copy-on-write-map",
+  SHARED_FRAMES,
+];
 
 const KNOWN_FEATURES = {
   read: new Set(FEATURES_OF_FORMAT_1),

@@ -29,16 +29,21 @@ import {
 
 export type SealedObjectKind = "pack" | "index";
 
-/** One line of the footer. Frames lie one after the other in this order, starting at byte 64. */
+/**
+ * One line of the footer, for a block, a leaf or a root. Frames lie one after the other in this order,
+ * starting at byte 64; blocks that share a frame have lines that follow each other.
+ */
 export interface FooterEntry {
   /** Block number in a pack, leaf number (or 0 for the root) in an index. */
   readonly number: number;
   readonly frameNumber: number;
   readonly purpose: FramePurpose;
   readonly encoding: Encoding;
+  /** Of the frame, on the line of its first block; 0 on those of the others. */
   readonly storedBytes: number;
+  /** Of the block. */
   readonly rawBytes: number;
-  /** Keyed hash of the raw content; zeros in an index. */
+  /** Keyed hash of the raw block; zeros in an index. */
   readonly hash: Uint8Array;
 }
 

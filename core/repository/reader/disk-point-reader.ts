@@ -2,7 +2,7 @@ import { assert } from "../../lib/assert.ts";
 import { HoldfastError, codeOf } from "../../lib/errors.ts";
 import type { DiskRange } from "../../ports/disk-data.ts";
 import { BlockMap, asDamage, type BlockSource } from "../block-map.ts";
-import { inlineBlockCodec, type BlockCodec, type FrameToDecode } from "../codec/block-codec.ts";
+import { inlineBlockCodec, type BlockCodec, type BlockToDecode } from "../codec/block-codec.ts";
 import { giveBack } from "../codec/give-back.ts";
 import { readReferencedDiskPoint, type DiskPoint } from "../disk-points.ts";
 import { LEAF_BLOCKS, damaged, objectNames } from "../format/layout.ts";
@@ -234,18 +234,15 @@ export class DiskPointReader {
     const { key } = this.#map.dataKeyOf(first);
     const packId = Buffer.from(first.packId, "hex");
     const keys = { packId, frameKey: frameKeyOf(key, packId), hashKey: hashKeyOf(key) };
-    const frames = group.map((entry): FrameToDecode => ({
+    const blocks = group.map((entry): BlockToDecode => ({
+      ...entry,
       ...keys,
       offsetBytes: entry.offsetBytes - startBytes,
-      storedBytes: entry.storedBytes,
       rawBytes: blockLengthBytes(this.manifest, entry.block),
-      encoding: entry.encoding,
-      frameNumber: entry.frameNumber,
-      hash: entry.hash,
     }));
     try {
       const bytes = await this.#source.store.read(name, range, signal);
-      return await this.#codec.decode({ bytes, frames }, signal);
+      return await this.#codec.decode({ bytes, blocks }, signal);
     } catch (cause) {
       const error = asDamage(cause, "a pack is missing or cut", name);
       if (codeOf(error) !== "RepositoryDamaged") throw error;

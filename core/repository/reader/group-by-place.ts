@@ -9,12 +9,13 @@ export interface PlacedEntry extends BlockEntry {
   readonly block: number;
 }
 
-/** Blocks that lie close together in one pack are fetched by one request. */
+/** Blocks that lie close together in one pack are fetched by one request, those of a frame together. */
 export function groupByPlace(entries: readonly PlacedEntry[]): PlacedEntry[][] {
   const sorted = [...entries].sort(
     (left, right) =>
       (left.packId < right.packId ? -1 : left.packId > right.packId ? 1 : 0) ||
-      left.offsetBytes - right.offsetBytes,
+      left.offsetBytes - right.offsetBytes ||
+      left.position - right.position,
   );
   const groups: PlacedEntry[][] = [];
   for (const entry of sorted) {

@@ -51,7 +51,7 @@ export async function findCarriedBlocks(
     // A pack whose footer is damaged stays as it is: a health check will name it.
     if (footer === undefined) return;
     packIds.add(packId);
-    for (const { number, purpose } of footer.frames) {
+    for (const { number, purpose } of footer.lines) {
       if (purpose === FRAME_PURPOSES.block) numbers.add(number);
     }
   });

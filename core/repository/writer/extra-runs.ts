@@ -14,7 +14,7 @@ export interface ExtraBlocks {
 
 /**
  * Merges extra blocks into planned runs, in ascending order. Blocks that a run covers are left to
- * it. Neighbours that are stored again are joined into runs of at most `maxRunBlocks` inside one leaf.
+ * it. Neighbours that are stored again are joined into runs between multiples of `maxRunBlocks`.
  */
 export async function* withExtraRuns(
   runs: AsyncIterable<BlockRun>,
@@ -32,9 +32,10 @@ export async function* withExtraRuns(
   /** Length of the run of blocks of one kind that begins with the next one. */
   const neighbourCount = (firstBlock: number): number => {
     let count = 1;
-    for (; count < maxRunBlocks; count++) {
+    for (; ; count++) {
       const block = firstBlock + count;
-      const isNeighbour = blocks[next + count] === block && block % LEAF_BLOCKS !== 0;
+      const isSplit = block % maxRunBlocks === 0 || block % LEAF_BLOCKS === 0;
+      const isNeighbour = blocks[next + count] === block && !isSplit;
       if (!isNeighbour || kindOf(block) !== kindOf(firstBlock)) break;
     }
     return count;

@@ -3,7 +3,13 @@
  * the same as its parent's is not written again but referred to.
  */
 import type { BlockMap } from "../block-map.ts";
-import { emptyLeaf, type BlockEntry, type Leaf, type MutableLeaf } from "../format/leaf.ts";
+import {
+  emptyLeaf,
+  liveBytesOf,
+  type BlockEntry,
+  type Leaf,
+  type MutableLeaf,
+} from "../format/leaf.ts";
 import { LeafTable, isSameReference, type LeafReference } from "../format/leaf-table.ts";
 import type { IndexUse, PackUse, Root } from "../format/root.ts";
 import type { IndexWriter } from "./index-writer.ts";
@@ -101,7 +107,7 @@ export class MapBuilder {
       if (entry === undefined) continue;
       this.#addPackIfUnknown(entry);
       const use = this.#packs.get(entry.packId);
-      if (use !== undefined) use.liveBytes += sign * entry.storedBytes;
+      if (use !== undefined) use.liveBytes += sign * liveBytesOf(entry);
     }
   }
 

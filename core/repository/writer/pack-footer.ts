@@ -1,5 +1,6 @@
 import { codeOf } from "../../lib/errors.ts";
 import type { BlobStore } from "../../ports/blob-store.ts";
+import { framesOf } from "../format/footer-frames.ts";
 import { frameKeyOf } from "../format/keys.ts";
 import { HEADER_BYTES } from "../format/layout.ts";
 import {
@@ -14,8 +15,8 @@ import type { DataKey } from "./pack-writer.ts";
 export interface PackFooter {
   readonly packId: string;
   readonly sealedFooter: Uint8Array;
-  /** In the order in which they lie; the first begins behind the header. */
-  readonly frames: readonly FooterEntry[];
+  /** In the order in which the frames lie; the first begins behind the header. */
+  readonly lines: readonly FooterEntry[];
 }
 
 /**
@@ -43,10 +44,10 @@ export async function readPackFooter(
     const footerAt = trailerAt - trailer.footerBytes;
     if (footerAt < HEADER_BYTES) return undefined;
     const sealedFooter = await range(footerAt, trailer.footerBytes);
-    const frames = openFooter(packId, sealedFooter, dataKey);
-    const framesBytes = frames.reduce((sum, frame) => sum + frame.storedBytes, 0);
-    if (frames.length === 0 || HEADER_BYTES + framesBytes !== footerAt) return undefined;
-    return { packId, sealedFooter, frames };
+    const lines = openFooter(packId, sealedFooter, dataKey);
+    const last = framesOf(lines).at(-1);
+    if (last === undefined || last.offsetBytes + last.storedBytes !== footerAt) return undefined;
+    return { packId, sealedFooter, lines };
   } catch (error) {
     if (isLost(error)) return undefined;
     throw error;

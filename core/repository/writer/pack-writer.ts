@@ -211,13 +211,27 @@ function appendFrames(
   pack.buffer.set(encoded.frames, startBytes);
   pack.usedBytes += encoded.frames.length;
   giveBack(encoded.frames);
-  return encoded.blocks.map((block, position) => {
+  return encoded.blocks.map((block, index) => {
     if (block.kind !== "stored") return undefined;
-    const { frameNumber, encoding, storedBytes, rawBytes, hash } = block;
-    const purpose = FRAME_PURPOSES.block;
-    const number = firstBlock + position;
-    pack.footer.push({ number, purpose, encoding, frameNumber, storedBytes, rawBytes, hash });
-    const offsetBytes = startBytes + block.offsetBytes;
-    return { packId: pack.idText, frameNumber, offsetBytes, storedBytes, encoding, hash };
+    const { frameNumber, encoding, rawBytes, hash } = block;
+    pack.footer.push({
+      number: firstBlock + index,
+      purpose: FRAME_PURPOSES.block,
+      encoding,
+      frameNumber,
+      storedBytes: block.position === 0 ? block.storedBytes : 0,
+      rawBytes,
+      hash,
+    });
+    return {
+      packId: pack.idText,
+      frameNumber,
+      offsetBytes: startBytes + block.offsetBytes,
+      storedBytes: block.storedBytes,
+      encoding,
+      position: block.position,
+      frameBlocks: block.frameBlocks,
+      hash,
+    };
   });
 }

@@ -125,7 +125,10 @@ class BlockUnderPlan {
   }
 }
 
-/** Joins neighbours of one kind; a run never leaves its leaf and a read run stays bounded. */
+/**
+ * Joins neighbours of one kind. A run never leaves its leaf, and a run that is read ends at a multiple
+ * of `maxRunBlocks`: wherever ranges begin, the same blocks are read, and stored, together.
+ */
 class RunJoiner {
   readonly #maxRunBlocks: number;
   #run: { kind: BlockRun["kind"]; firstBlock: number; blockCount: number } | undefined;
@@ -141,7 +144,7 @@ class RunJoiner {
       run.kind === kind &&
       run.firstBlock + run.blockCount === block &&
       block % LEAF_BLOCKS !== 0 &&
-      (kind === "zero" || run.blockCount < this.#maxRunBlocks);
+      (kind === "zero" || block % this.#maxRunBlocks !== 0);
     if (isContinued) {
       run.blockCount++;
       return;

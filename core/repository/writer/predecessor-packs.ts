@@ -10,7 +10,8 @@
 import { mapBounded } from "../../lib/bounded-pool.ts";
 import type { BlobStore, StoredBlob } from "../../ports/blob-store.ts";
 import { FRAME_PURPOSES } from "../format/frame.ts";
-import { HEADER_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
+import { framesOf } from "../format/footer-frames.ts";
+import { LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { BlockEntry } from "../format/leaf.ts";
 import { FooterCache } from "./footer-cache.ts";
 import { openFooter, readPackFooter, readSealedFooter } from "./pack-footer.ts";
@@ -77,7 +78,7 @@ export class PredecessorPacks {
       const footer = await readPackFooter(this.#store, blob, this.#disk.dataKey, signal);
       if (footer === undefined) return;
       const { packId, sealedFooter } = footer;
-      const numbers = footer.frames.map((frame) => frame.number);
+      const numbers = footer.lines.map((line) => line.number);
       this.#packs.add({
         packId,
         objectBytes: blob.sizeBytes,
@@ -123,15 +124,13 @@ function blocksOf(
   sealedFooter: Uint8Array,
   dataKey: DataKey,
 ): (readonly [block: number, entry: BlockEntry])[] {
-  const blocks: (readonly [number, BlockEntry])[] = [];
-  let offsetBytes = HEADER_BYTES;
-  for (const frame of openFooter(packId, sealedFooter, dataKey)) {
-    const { number, frameNumber, storedBytes, encoding, hash, purpose } = frame;
-    if (purpose === FRAME_PURPOSES.block) {
-      const entry = { packId, frameNumber, offsetBytes, storedBytes, encoding, hash };
-      blocks.push([number, entry]);
-    }
-    offsetBytes += storedBytes;
-  }
-  return blocks;
+  return framesOf(openFooter(packId, sealedFooter, dataKey)).flatMap((frame) => {
+    const { purpose, lines, ...place } = frame;
+    if (purpose !== FRAME_PURPOSES.block) return [];
+    const frameBlocks = lines.length;
+    return lines.map(({ number, hash }, position): readonly [number, BlockEntry] => [
+      number,
+      { packId, ...place, position, frameBlocks, hash },
+    ]);
+  });
 }

@@ -50,6 +50,8 @@ export interface PipelineOptions {
   /** Leaf of the parent; may answer undefined for a damaged one when the point does not inherit. */
   readonly readParentLeaf: (leafNumber: number) => Promise<Leaf | undefined>;
   readonly predecessor: PredecessorPacks;
+  /** Blocks that may share a frame: those between multiples of this number. 1 = none. */
+  readonly frameBlocks: number;
   readonly windowBytes: number;
   readonly onProgress: (stats: DiskPointStats) => void;
   readonly signal: AbortSignal;
@@ -195,7 +197,7 @@ export class RunPipeline {
     base: Leaf | undefined,
     bytes: Uint8Array,
   ): Promise<RunResult> {
-    const { shape, codec, hashKey, packs, signal } = this.#options;
+    const { shape, codec, hashKey, packs, frameBlocks, signal } = this.#options;
     const rawBytes = bytes.length;
     const reservation = await packs.reserve(run.blockCount, rawBytes);
     try {
@@ -203,6 +205,8 @@ export class RunPipeline {
         offsetBytes: position * shape.blockBytes,
         lengthBytes: blockLengthBytes(shape, run.firstBlock + position),
         knownHashes: this.#knownEntries(leaf, base, run, position).map((entry) => entry.hash),
+        // Bounds that depend on the place alone: who reads aligned pieces opens each frame once.
+        group: Math.floor((run.firstBlock + position) / frameBlocks),
       }));
       const { packId, frameKey, firstFrameNumber } = reservation;
       const job = { bytes, blocks, hashKey, packId, frameKey, firstFrameNumber };
@@ -278,7 +282,7 @@ export class RunPipeline {
       case "stored":
         if (run.kind === "carry") stats.unchangedBytes += lengthBytes;
         else stats.changedBytes += lengthBytes;
-        stats.storedBytes += block.storedBytes;
+        if (block.position === 0) stats.storedBytes += block.storedBytes;
         return result.stored[position];
     }
   }

@@ -81,7 +81,11 @@ it("refuses objects that are intact but lie in another's place", async () => {
   expect(await tryRestore(small)).toBeUndefined();
 });
 
-const entry: fc.Arbitrary<BlockEntry> = fc.record({
+const frameShare = fc
+  .record({ frameBlocks: fc.integer({ min: 1, max: 255 }), place: fc.nat({ max: 254 }) })
+  .map(({ frameBlocks, place }) => ({ frameBlocks, position: place % frameBlocks }));
+const alone = fc.constant({ frameBlocks: 1, position: 0 });
+const place = fc.record({
   packId: fc.constantFrom("00".repeat(16), "11".repeat(16), "ff".repeat(16)),
   frameNumber: fc.integer({ min: 0, max: 0xffff_fffe }),
   offsetBytes: fc.integer({ min: 0, max: 2 ** 48 - 1 }),
@@ -89,10 +93,15 @@ const entry: fc.Arbitrary<BlockEntry> = fc.record({
   encoding: fc.constantFrom(1, 2),
   hash: fc.uint8Array({ minLength: 16, maxLength: 16 }),
 });
+const entryOf = (share: fc.Arbitrary<{ frameBlocks: number; position: number }>) =>
+  fc.tuple(place, share).map(([at, within]): BlockEntry => ({ ...at, ...within }));
 
 it("decodes every leaf that it encodes", () => {
-  const leaf = fc
-    .array(fc.option(entry, { nil: undefined }), { maxLength: 1024, size: "max" })
+  const entry = fc
+    .constantFrom(alone, frameShare)
+    .chain((share) => fc.constant(fc.option(entryOf(share), { nil: undefined })));
+  const leaf = entry
+    .chain((each) => fc.array(each, { maxLength: 1024, size: "max" }))
     .map((entries) => Array.from({ length: 1024 }, (_, block) => entries[block]));
   fc.assert(
     fc.property(leaf, (entries) => {

@@ -6,7 +6,7 @@
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { HoldfastError } from "#core/lib/errors.ts";
-import { decodeFrames } from "#core/repository/index.ts";
+import { decodeBlocks } from "#core/repository/index.ts";
 import { compress, decompress } from "#core/repository/codec/zstd.ts";
 import {
   decodeDescriptor,
@@ -50,6 +50,8 @@ const entry = (number: number) => ({
   offsetBytes: 64 + number * 100,
   storedBytes: 100,
   encoding: 1 as const,
+  position: 0,
+  frameBlocks: 1,
   hash: new Uint8Array(16),
 });
 const leaf = encodeLeaf(
@@ -159,14 +161,15 @@ const decoders: Record<string, Decoder> = {
   },
   frame: {
     valid: Buffer.alloc(300),
-    decode: (bytes) => decodeFrames({ bytes, frames: [frameOf(bytes.length, 4096)] }),
+    decode: (bytes) => decodeBlocks({ bytes, blocks: [blockOf(bytes.length, 4096)] }),
   },
   zstd: { valid: compress(Buffer.alloc(5000, "x")), decode: (bytes) => decompress(bytes, 5000) },
 };
 
-function frameOf(storedBytes: number, rawBytes: number) {
+function blockOf(storedBytes: number, rawBytes: number, frameBlocks = 1) {
   const keys = { packId: id, frameKey: key, hashKey: key, hash: new Uint8Array(16) };
-  return { offsetBytes: 0, storedBytes, rawBytes, encoding: 2 as const, frameNumber: 0, ...keys };
+  const place = { frameNumber: 0, position: 0, frameBlocks };
+  return { offsetBytes: 0, storedBytes, rawBytes, encoding: 2 as const, ...place, ...keys };
 }
 
 function noiseAround(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
@@ -257,8 +260,10 @@ it("refuses lengths beyond the limits before anything is allocated for them", ()
     expect(codeOfCall(() => decodeLeaf(claims))).toEqual(refusal);
   }
   // A frame that claims more than the largest block.
-  const frames = [frameOf(300, MAX_BLOCK_BYTES + 1)];
-  expect(codeOfCall(() => decodeFrames({ bytes: new Uint8Array(300), frames }))).toEqual(refusal);
+  for (const block of [blockOf(300, MAX_BLOCK_BYTES + 1), blockOf(300, MAX_BLOCK_BYTES / 2, 3)]) {
+    const job = { bytes: new Uint8Array(300), blocks: [block] };
+    expect(codeOfCall(() => decodeBlocks(job))).toEqual(refusal);
+  }
 });
 
 it("stops a zstd frame that unpacks to more than was recorded", () => {

@@ -1,8 +1,9 @@
 import { expect, it } from "vitest";
-import { DiskPointReader, checkRepository, decodeFrames } from "#core/repository/index.ts";
+import { DiskPointReader, checkRepository, decodeBlocks } from "#core/repository/index.ts";
 import type { BlockCodec } from "#core/repository/index.ts";
 import {
   BLOCK_BYTES,
+  BLOCK_SECTORS,
   backUpNext,
   check,
   commitVm,
@@ -54,8 +55,8 @@ it("takes other blocks into each sample", async () => {
     const codec: BlockCodec = {
       encode: async () => expect.unreachable(),
       decode: async (job) => {
-        for (const { hash } of job.frames) hashes.push(Buffer.from(hash).toString("hex"));
-        return decodeFrames(job);
+        for (const { hash } of job.blocks) hashes.push(Buffer.from(hash).toString("hex"));
+        return decodeBlocks(job);
       },
     };
     const random = seededRandom(seed);
@@ -97,34 +98,41 @@ it("names a cut pack and a missing index at level presence", async () => {
 it("names a bad block, where it lies on the disk and every point that shares it", async () => {
   const { repository, store } = await threePoints();
   const name = nameOf(store, /packs\/00000001/);
-  // Block 3 is replaced in the second point, block 2 is shared by all; frames of raw content.
-  const frameBytes = BLOCK_BYTES + 16;
-  flip(store, name, 64 + 3 * frameBytes + 5);
-  expect(summaryOf(await check(repository))).toEqual([`unreadable-block ${name} 3+1 [p1]`]);
-  flip(store, name, 64 + 2 * frameBytes + 5);
+  // Four blocks of raw content share a frame. Block 3 is replaced in the second point.
+  flip(store, name, 64 + 5);
   expect(summaryOf(await check(repository))).toEqual([
-    `unreadable-block ${name} 2+1 [p1,p2,p3]`,
+    `unreadable-block ${name} 0+3 [p1,p2,p3]`,
     `unreadable-block ${name} 3+1 [p1]`,
   ]);
-  flip(store, name, 64 + frameBytes + 5);
+  flip(store, name, 64 + (4 * BLOCK_BYTES + 16) + 5);
   const report = await check(repository);
-  expect(summaryOf(report)[0]).toBe(`unreadable-block ${name} 1+2 [p1,p2,p3]`);
+  expect(summaryOf(report)).toEqual([
+    `unreadable-block ${name} 0+3 [p1,p2,p3]`,
+    `unreadable-block ${name} 3+1 [p1]`,
+    `unreadable-block ${name} 4+4 [p1,p2,p3]`,
+  ]);
   expect(report.findings[0]?.message).toContain("authentication tag");
   expect(summaryOf(await check(repository, { level: "metadata" }))).toEqual([]);
 });
 
 it("names damage in frames that no point needs any more, at level complete, and no point with it", async () => {
-  const { repository, store } = await threePoints();
-  for (const gone of ["vms/vm-1/points/p1", "disks/disk-1/points/0000000001"]) {
+  const scene = await threePoints();
+  const { repository, store, disk } = scene;
+  disk.write(8 * BLOCK_SECTORS, seededRandom("d")(4 * BLOCK_BYTES));
+  await backUpNext(scene, "p4");
+  for (const gone of ["p1", "p2", "p3"].flatMap((point, number) => [
+    `vms/vm-1/points/${point}`,
+    `disks/disk-1/points/000000000${number + 1}`,
+  ])) {
     store.objects.delete(`${gone}.manifest`);
   }
   const pack = nameOf(store, /packs\/00000001/);
-  // Block 3 was replaced in the second point.
-  flip(store, pack, 64 + 3 * (BLOCK_BYTES + 16) + 5);
+  // Blocks 8 to 11 are a frame of the first point, and were replaced in the fourth.
+  flip(store, pack, 64 + 2 * (4 * BLOCK_BYTES + 16) + 5);
   const quarantine = { now: new Date(0), foundBy: "job-1" };
   expect(summaryOf(await check(repository, { level: "sample", quarantine }))).toEqual([]);
   const report = await check(repository, { quarantine });
-  expect(summaryOf(report)).toEqual([`unreadable-block ${pack} 3+1 []`]);
+  expect(summaryOf(report)).toEqual([`unreadable-block ${pack} 8+4 []`]);
   expect(report.findings[0]?.message).toContain("Restores do not need this part");
   // Nothing can refer to it, so there is nothing to keep writers from.
   expect([...store.objects.keys()].filter((name) => name.startsWith("quarantine/"))).toEqual([]);
@@ -174,10 +182,10 @@ it("goes on behind damaged manifests of one VM and one disk", async () => {
   expect(summaryOf(await check(repository))).toEqual([
     `unreadable-metadata ${vmPoint} [p1]`,
     `unreadable-metadata ${diskPoint} [p2]`,
-    `unreadable-block ${pack} 0+1 [q1]`,
+    `unreadable-block ${pack} 0+2 [q1]`,
   ]);
   const ofOneVm = await check(repository, { vmIds: ["vm-2"] });
-  expect(summaryOf(ofOneVm)).toEqual([`unreadable-block ${pack} 0+1 [q1]`]);
+  expect(summaryOf(ofOneVm)).toEqual([`unreadable-block ${pack} 0+2 [q1]`]);
   expect(ofOneVm.checkedPoints).toBe(1);
 });
 
@@ -241,16 +249,16 @@ it("heals with the next incremental: later points are whole, and the report says
   const scene = await threePoints();
   const { repository, store, disk } = scene;
   const pack = nameOf(store, /packs\/00000001/);
-  flip(store, pack, 64 + 7 * (BLOCK_BYTES + 16));
+  flip(store, pack, 64 + (4 * BLOCK_BYTES + 16));
   const quarantine = { now: new Date(0), foundBy: "job-1" };
   expect(summaryOf(await check(repository, { quarantine }))).toEqual([
-    `unreadable-block ${pack} 7+1 [p1,p2,p3]`,
+    `unreadable-block ${pack} 4+4 [p1,p2,p3]`,
   ]);
   expect(nameOf(store, /^quarantine\/disk-1\/[0-9a-f]{32}\.manifest$/)).not.toBe("");
   disk.reads.length = 0;
   const healed = await backUpNext(scene, "p4");
-  expect(healed).toMatchObject({ kind: "incremental", healedBlocks: 1 });
-  expect(disk.reads).toEqual([{ offsetBytes: 7 * BLOCK_BYTES, lengthBytes: BLOCK_BYTES }]);
+  expect(healed).toMatchObject({ kind: "incremental", healedBlocks: 4 });
+  expect(disk.reads).toEqual([{ offsetBytes: 4 * BLOCK_BYTES, lengthBytes: 4 * BLOCK_BYTES }]);
   expect((await restore(repository, healed.reference)).equals(disk.bytes)).toBe(true);
   // The next one builds on the healed one and reads nothing again.
   disk.reads.length = 0;
@@ -259,7 +267,7 @@ it("heals with the next incremental: later points are whole, and the report says
   expect(disk.reads).toEqual([]);
   const objectCount = store.objects.size;
   expect(summaryOf(await check(repository, { quarantine }))).toEqual([
-    `unreadable-block ${pack} 7+1 [p1,p2,p3]`,
+    `unreadable-block ${pack} 4+4 [p1,p2,p3]`,
   ]);
   expect(store.objects.size).toBe(objectCount);
 });
