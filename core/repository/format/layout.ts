@@ -27,8 +27,7 @@ export const DEFAULT_BLOCK_BYTES = 256 * 1024;
 export const MIN_BLOCK_BYTES = 4 * 1024;
 export const MAX_BLOCK_BYTES = 4 * 1024 * 1024;
 /** Content of a frame, whatever the number of its blocks. */
-export const MAX_FRAME_RAW_BYTES = MAX_BLOCK_BYTES;
-export const MAX_FRAME_BLOCKS = 255;
+export const MAX_FRAME_RAW_BYTES = 4 * 1024 * 1024;
 /** Data keys that one manifest may list; a disk gets one more with each rotation. */
 export const DATA_KEYS_MAX = 1000;
 /** Azure's largest managed disk is 64 TiB (Ultra, Premium v2); four times that still fits the map. */

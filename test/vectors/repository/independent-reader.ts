@@ -53,7 +53,13 @@ export function openFolder(folder: string, secret: Secret | undefined) {
   const descriptorBytes = file("repo.json");
   const descriptor = JSON.parse(descriptorBytes.toString());
   check(descriptor.magic === "holdfast-repository" && descriptor.formatVersion === 1, "version");
-  const known = ["aes-256-gcm", "zstd", "hmac-sha-256-128", "copy-on-write-map"];
+  const known = [
+    "aes-256-gcm",
+    "zstd",
+    "hmac-sha-256-128",
+    "copy-on-write-map",
+    "shared-frames",
+  ];
   check(
     descriptor.features.read.every((name: string) => known.includes(name)),
     "features",
@@ -236,17 +242,19 @@ export function openFolder(folder: string, secret: Secret | undefined) {
       );
       for (const block of blocksOf(leaf)) {
         const number = leafNumber * 1024 + block.position;
-        const rawBytes = Math.min(blockBytes, sizeBytes - number * blockBytes);
+        const lengthBytes = Math.min(blockBytes, sizeBytes - number * blockBytes);
+        const rawBytes = block.frameBlocks === 1 ? lengthBytes : block.frameBlocks * blockBytes;
         const dataKey = keys[packKeys.get(block.packId)!]!;
         const pack = fileOf(
           `disks/${diskId}/packs/${block.packId.slice(0, 8)}/${block.packId}.pack`,
         );
-        const raw = frame(
+        const content = frame(
           dataKey,
           Buffer.from(block.packId, "hex"),
           { purpose: 1, encoding: block.state, frameNumber: block.frameNumber, rawBytes },
           pack.subarray(block.offset, block.offset + block.stored),
         );
+        const raw = content.subarray(block.place * blockBytes).subarray(0, lengthBytes);
         const hash = createHmac("sha256", hkdf(dataKey, NO_SALT, "hash"))
           .update(raw)
           .digest();
@@ -297,27 +305,34 @@ export function openFolder(folder: string, secret: Secret | undefined) {
   }
 }
 
+const NO_FRAME = { frame: 0, blocks: 0, offset: 0, stored: 0 };
+
 function* blocksOf(leaf: Buffer) {
   const packCount = leaf.readUInt32LE(0);
   const count = leaf.readUInt32LE(4);
   const columnsAt = 16 + packCount * 16;
   const hashesAt = columnsAt + leaf.readUInt32LE(12);
   const columns = unzstd(leaf.subarray(columnsAt, hashesAt), leaf.readUInt32LE(8));
-  check(columns.length === 1024 + 16 * count, "columns of a leaf");
-  const expected = new Map<number, { frame: number; offset: number }>();
+  const isShared = count > 0 && columns.length === 1024 + 18 * count;
+  check(isShared || columns.length === 1024 + 16 * count, "columns of a leaf");
+  const last = new Map<number, { frame: number; blocks: number; offset: number; stored: number }>();
   let n = 0;
   for (let position = 0; position < 1024; position++) {
     const state = columns[position]!;
     if (state === 0) continue;
     const pack = columns.readUInt16LE(1024 + 2 * n);
-    const start = expected.get(pack) ?? { frame: 0, offset: 0 };
+    const place = isShared ? columns[1024 + 16 * count + n]! : 0;
+    const frameBlocks = isShared ? columns[1024 + 17 * count + n]! : 1;
+    check(place < frameBlocks, "place of a block in its frame");
+    const { frame, blocks, offset: at, stored: length } = last.get(pack) ?? NO_FRAME;
+    const start = place > 0 ? { frame, at } : { frame: frame + blocks, at: at + length };
     const frameNumber = (start.frame + columns.readUInt32LE(1024 + 2 * count + 4 * n)) % 2 ** 32;
-    const offset = (start.offset + columns.readUIntLE(1024 + 6 * count + 6 * n, 6)) % 2 ** 48;
+    const offset = (start.at + columns.readUIntLE(1024 + 6 * count + 6 * n, 6)) % 2 ** 48;
     const stored = columns.readUInt32LE(1024 + 12 * count + 4 * n);
-    expected.set(pack, { frame: frameNumber + 1, offset: offset + stored });
+    last.set(pack, { frame: frameNumber, blocks: frameBlocks, offset, stored });
     const packId = leaf.toString("hex", 16 + 16 * pack, 32 + 16 * pack);
     const hash = leaf.subarray(hashesAt + 16 * n, hashesAt + 16 * n + 16);
-    yield { position, state, packId, frameNumber, offset, stored, hash };
+    yield { position, state, packId, frameNumber, place, frameBlocks, offset, stored, hash };
     n++;
   }
 }

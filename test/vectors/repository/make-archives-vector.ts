@@ -1,5 +1,6 @@
 /**
- * Made `v1-archives`, once: a frozen vector is never made anew. It stays to tell what is in it.
+ * Made `v1-archives`, and again `v1-shared-frames` when frames had come to hold several blocks, each
+ * once: a frozen vector is never made anew. It stays to tell what is in them.
  *
  *     node test/vectors/repository/make-archives-vector.ts <empty folder>
  */

@@ -15,6 +15,7 @@ const FROZEN: Readonly<Record<string, string>> = {
   v1: "20f477de56f4e266b300f3e54b3162b4905117fb411a8333b3679024c425fee2",
   "v1-archives": "82258297787a7f0c691de5d8cf4973fefe2cb0886585208e5f98c76d07d1ecca",
   "v1-keys": "713e1839712419c2198a7c13cf624f87388d5c4b8800329f5fd90593e7d9f1f8",
+  "v1-shared-frames": "5c4aafe90d201a3dbd04d8ca59e5171fd3be045412acbd7823cce82856f340ac",
 };
 
 const folders = readdirSync(vectors, { withFileTypes: true })

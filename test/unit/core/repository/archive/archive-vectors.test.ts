@@ -14,29 +14,35 @@ import {
 import { openFolder } from "../../../../vectors/repository/independent-reader.ts";
 import { restore, seededRandom, signal } from "../fixtures.ts";
 
-const folder = join(import.meta.dirname, "../../../../vectors/repository/v1-archives");
+const vectors = join(import.meta.dirname, "../../../../vectors/repository");
 const disk = z.object({ diskId: z.string(), sizeBytes: z.number(), sha256: z.string() });
-const expected = z
-  .object({
-    password: z.string(),
-    points: z.array(disk.extend({ sequence: z.number(), manifestId: z.string() })).length(4),
-    vm: z.object({ vmId: z.string(), pointId: z.string(), vm: z.json() }),
-    archive: z.object({
-      vmId: z.string(),
-      archiveId: z.string(),
-      disks: z.array(disk.extend({ packCount: z.number() })).length(2),
-    }),
-    retrieval: z.object({ retrievalId: z.string(), diskIds: z.array(z.string()).length(1) }),
-  })
-  .parse(JSON.parse(readFileSync(join(folder, "expected.json"), "utf8")));
-const { archive, retrieval, vm, points } = expected;
+const expectedSchema = z.object({
+  password: z.string(),
+  points: z.array(disk.extend({ sequence: z.number(), manifestId: z.string() })).length(4),
+  vm: z.object({ vmId: z.string(), pointId: z.string(), vm: z.json() }),
+  archive: z.object({
+    vmId: z.string(),
+    archiveId: z.string(),
+    disks: z.array(disk.extend({ packCount: z.number() })).length(2),
+  }),
+  retrieval: z.object({ retrievalId: z.string(), diskIds: z.array(z.string()).length(1) }),
+});
+
+function vectorOf(name: string) {
+  const folder = join(vectors, name);
+  const text = readFileSync(join(folder, "expected.json"), "utf8");
+  return { name, folder: join(folder, "repository"), ...expectedSchema.parse(JSON.parse(text)) };
+}
+
+const VECTORS = ["v1-archives", "v1-shared-frames"].map(vectorOf);
 
 function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-it("a frozen repository with an archive is read by a reader written from the document alone", () => {
-  const reader = openFolder(join(folder, "repository"), expected.password);
+it.each(VECTORS)("$name is read by a reader written from the document alone", (vector) => {
+  const { folder, password, points, vm, archive, retrieval } = vector;
+  const reader = openFolder(folder, password);
   for (const { diskId, sequence, manifestId, sha256: digest } of points) {
     const found = reader.readDisk(diskId, sequence);
     expect(found.manifestId).toBe(manifestId);
@@ -56,9 +62,10 @@ it("a frozen repository with an archive is read by a reader written from the doc
   }
 });
 
-it("a frozen repository with an archive is read and found sound by the product", async () => {
-  const store = new FolderStore(join(folder, "repository"));
-  const secret = { kind: "password", password: expected.password } as const;
+it.each(VECTORS)("$name is read and found sound by the product", async (vector) => {
+  const { folder, password, points, vm, archive, retrieval } = vector;
+  const store = new FolderStore(folder);
+  const secret = { kind: "password", password } as const;
   const repository = await openRepository(store, secret, signal);
   for (const { sha256: digest, ...reference } of points) {
     expect(sha256(await restore(repository, reference))).toBe(digest);

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { decodeBlocks } from "#core/repository/codec/decode-blocks.ts";
 import { encodeBlocks } from "#core/repository/codec/encode-blocks.ts";
