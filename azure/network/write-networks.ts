@@ -1,11 +1,11 @@
 import type {
   NetworkSecurityGroup,
-  SecurityRule,
+  SecurityRule as AzureRule,
   Subnet,
   VirtualNetwork,
   VirtualNetworkPeering,
 } from "@azure/arm-network";
-import type { NetworkRequest, RegionPort } from "#core/ports/region.ts";
+import type { NetworkRequest, RegionPort, SecurityRule } from "#core/ports/region.ts";
 import { callAzure, readAzure } from "../errors.ts";
 import { parseResourceId } from "../resource-id.ts";
 import { submit, type ClientsOf } from "../resource-manager.ts";
@@ -15,9 +15,6 @@ type NetworkWrites = Pick<
   "startSecurityGroup" | "startNetwork" | "startSubnet" | "startPeering" | "startDeletePeering"
 >;
 
-/** After all rules that an operator may add by hand, before those of Azure. */
-const LAST_PRIORITY = 4096;
-
 export function createNetworkWrites(clientsOf: ClientsOf): NetworkWrites {
   const parts = (id: string) => {
     const { subscriptionId, resourceGroup, names } = parseResourceId(id);
@@ -25,12 +22,12 @@ export function createNetworkWrites(clientsOf: ClientsOf): NetworkWrites {
     return { network: clientsOf(subscriptionId).network, resourceGroup, name, child };
   };
   return {
-    async startSecurityGroup(securityGroupId, location, tags) {
+    async startSecurityGroup({ securityGroupId, location, rules, tags }) {
       const { network, resourceGroup, name } = parts(securityGroupId);
       const body: NetworkSecurityGroup = {
         location,
         tags: { ...tags },
-        securityRules: [denyInternet],
+        securityRules: rules.map(ruleBody),
       };
       await callAzure(`create security group ${securityGroupId}`, () =>
         submit(() => network.networkSecurityGroups.createOrUpdate(resourceGroup, name, body)),
@@ -85,23 +82,22 @@ export function createNetworkWrites(clientsOf: ClientsOf): NetworkWrites {
   };
 }
 
-/**
- * All that Azure's own rules do not refuse already: they let the virtual network and what is peered
- * with it talk, and keep others out. Name server, metadata and host agent at 168.63.129.16 and
- * 169.254.169.254 are reached whatever the rules say (network-security-groups-overview).
- */
-const denyInternet: SecurityRule = {
-  name: "holdfast-no-internet",
-  description: "Workers reach private endpoints only.",
-  priority: LAST_PRIORITY,
-  direction: "Outbound",
-  access: "Deny",
-  protocol: "*",
-  sourceAddressPrefix: "*",
-  sourcePortRange: "*",
-  destinationAddressPrefix: "Internet",
-  destinationPortRange: "*",
-};
+function ruleBody({ sources, destinations, ports, ...rule }: SecurityRule): AzureRule {
+  const [source = "*"] = sources;
+  const [destination = "*"] = destinations;
+  const [port = "*"] = ports;
+  return {
+    ...rule,
+    sourcePortRange: "*",
+    ...(sources.length > 1
+      ? { sourceAddressPrefixes: [...sources] }
+      : { sourceAddressPrefix: source }),
+    ...(destinations.length > 1
+      ? { destinationAddressPrefixes: [...destinations] }
+      : { destinationAddressPrefix: destination }),
+    ...(ports.length > 1 ? { destinationPortRanges: [...ports] } : { destinationPortRange: port }),
+  };
+}
 
 function subnetBody(request: Omit<NetworkRequest, "location" | "tags">): Subnet {
   return {
@@ -109,5 +105,7 @@ function subnetBody(request: Omit<NetworkRequest, "location" | "tags">): Subnet 
     networkSecurityGroup: { id: request.securityGroupId },
     // Said explicitly: whether it is the default depends on the API version.
     defaultOutboundAccess: false,
+    // The group's rules are for workers; endpoints in the subnet are reached from the hub, too.
+    privateEndpointNetworkPolicies: "Disabled",
   };
 }

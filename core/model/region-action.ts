@@ -4,8 +4,22 @@ import { z } from "zod";
 const id = z.string().startsWith("/subscriptions/");
 const made = z.object({ resourceId: id });
 
+const securityRuleSchema = z.object({
+  name: z.string(),
+  priority: z.number().int(),
+  direction: z.enum(["Inbound", "Outbound"]),
+  access: z.enum(["Allow", "Deny"]),
+  protocol: z.string(),
+  sources: z.array(z.string()).readonly(),
+  destinations: z.array(z.string()).readonly(),
+  ports: z.array(z.string()).readonly(),
+});
+
 export const regionActionSchema = z.discriminatedUnion("kind", [
-  made.extend({ kind: z.literal("create-security-group") }),
+  made.extend({
+    kind: z.literal("create-security-group"),
+    rules: z.array(securityRuleSchema).readonly(),
+  }),
   made.extend({
     kind: z.literal("create-network"),
     addressPrefix: z.string(),

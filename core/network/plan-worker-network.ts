@@ -10,6 +10,7 @@ import {
   type RegionConfig,
   type RegionFacts,
 } from "./region-plan.ts";
+import { hasExactly, workerSecurityRules } from "./worker-security-rules.ts";
 
 /** The network of the workers: security group, virtual network and subnet, made or given. */
 export function planWorkerNetwork(
@@ -28,7 +29,8 @@ export function planWorkerNetwork(
 function planSecurityGroup(plan: PlanBuilder, facts: RegionFacts, config: RegionConfig): void {
   const { securityGroupId } = regionNamesOf(config);
   const { securityGroup } = facts;
-  const action = { kind: "create-security-group", resourceId: securityGroupId } as const;
+  const rules = workerSecurityRules(config.mirrorPort);
+  const action = { kind: "create-security-group", resourceId: securityGroupId, rules } as const;
   if (securityGroup === undefined)
     plan.add(
       action,
@@ -38,6 +40,8 @@ function planSecurityGroup(plan: PlanBuilder, facts: RegionFacts, config: Region
     plan.wait(securityGroupId, "the security group");
   else if (securityGroup.provisioning === "failed")
     plan.add(action, "the security group failed to be made");
+  else if (!hasExactly(securityGroup.rules, rules))
+    plan.add(action, "the security group's rules are not those that workers need and no other");
 }
 
 function planNetwork(plan: PlanBuilder, facts: RegionFacts, config: RegionConfig): void {
@@ -94,6 +98,8 @@ function whySubnet(subnet: SubnetState | undefined, securityGroupId: string): st
   if (subnet === undefined) return "the worker network has no subnet for workers";
   if (subnet.provisioning === "failed") return "the workers' subnet failed to be made";
   if (subnet.defaultOutboundAccess) return "the workers' subnet has a way to the internet";
+  if (subnet.endpointPolicies.securityGroup)
+    return "the workers' subnet applies the rules for workers to private endpoints too";
   if (subnet.securityGroupId === undefined || !sameId(subnet.securityGroupId, securityGroupId))
     return "the workers' subnet lacks its security group";
   return undefined;

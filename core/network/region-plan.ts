@@ -61,6 +61,8 @@ export interface RegionConfig {
   /** Prefix for the network that is made, by the operator or claimed before; else one is chosen. */
   readonly addressPrefix?: string | undefined;
   readonly workersMax: number;
+  /** TCP port of the mirror that workers update from, where they have one. */
+  readonly mirrorPort?: number | undefined;
 }
 
 export interface RepositoryAccount {

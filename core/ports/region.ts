@@ -118,6 +118,13 @@ export interface ZoneState {
   }[];
 }
 
+export interface SecurityGroupRequest {
+  readonly securityGroupId: string;
+  readonly location: string;
+  readonly rules: readonly SecurityRule[];
+  readonly tags: Tags;
+}
+
 export interface NetworkRequest {
   readonly networkId: string;
   readonly location: string;
@@ -151,8 +158,8 @@ export interface RegionPort {
   /** Addresses of an A record. */
   readAddressRecord(zoneId: string, name: string): Promise<readonly string[] | undefined>;
 
-  /** Refuses what comes from outside the virtual network and what goes to the internet. */
-  startSecurityGroup(securityGroupId: string, location: string, tags: Tags): Promise<void>;
+  /** Makes the group, or replaces all its rules. */
+  startSecurityGroup(request: SecurityGroupRequest): Promise<void>;
   /** Network with one subnet without default outbound access. */
   startNetwork(request: NetworkRequest): Promise<void>;
   /** Adds the subnet to a network that lacks it. */

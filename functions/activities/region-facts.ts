@@ -16,6 +16,7 @@ import {
   type RegionFacts,
   type RepositoryAccount,
 } from "#core/network/region-plan.ts";
+import { portOfUrl } from "#core/network/worker-security-rules.ts";
 import type {
   PrivateEndpointState,
   StorageAccountState,
@@ -42,6 +43,8 @@ export async function readRegion(
   const { region, config: app, records } = context;
   const claims = await readClaims(context, location);
   const settings = (await records.regionSettings.read(location))?.value;
+  const workers = await readWorkerConfiguration(context, location);
+  const mirror = workers.securityUpdates;
   const config: RegionConfig = {
     controlPlaneId: app.controlPlaneId,
     location,
@@ -49,7 +52,8 @@ export async function readRegion(
     ...app.network,
     subnetId: settings?.subnetId,
     addressPrefix: settings?.addressPrefix ?? claims.own,
-    workersMax: (await readWorkerConfiguration(context, location)).maximum,
+    workersMax: workers.maximum,
+    mirrorPort: mirror.kind === "mirror" ? portOfUrl(mirror.url) : undefined,
   };
   const names = regionNamesOf(config);
   const [workerNetwork, hub, accounts, endpoints, zones] = await Promise.all([

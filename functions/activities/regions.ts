@@ -113,7 +113,7 @@ async function execute(
   const { resourceId } = action;
   switch (action.kind) {
     case "create-security-group":
-      return region.startSecurityGroup(resourceId, location, tags);
+      return region.startSecurityGroup({ ...action, securityGroupId: resourceId, location, tags });
     case "create-network":
       return region.startNetwork({ ...action, networkId: resourceId, location, tags });
     case "create-subnet":

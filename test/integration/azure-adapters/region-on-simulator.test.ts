@@ -210,6 +210,23 @@ test("what somebody took away comes back, each piece alone", async () => {
   }
 });
 
+test("a security group that somebody opened gets exactly its rules again", async () => {
+  const context = await createContext();
+  const location = "eastus";
+  await prepare(context, location);
+  const [group] = cloud.manager.resources
+    .list("Microsoft.Network/networkSecurityGroups")
+    .filter(({ id }) => id.endsWith("/holdfast-eastus"));
+  const path = `${group?.id}?api-version=${networkVersion}`;
+  const opened = { location, tags: group?.body["tags"] ?? {}, properties: { securityRules: [] } };
+  await cloud.send({ method: "PUT", path, body: opened });
+  await cloud.manager.operations.idle();
+  const { actions } = await planOf(context, location);
+  expect(actions.map(({ action }) => action.kind)).toEqual(["create-security-group"]);
+  await prepare(context, location);
+  expect(await planOf(context, location)).toMatchObject({ actions: [], ready: true });
+});
+
 test("two sessions that prepare a region at once do not fight", async () => {
   const [one, other] = [await createContext(), await createContext()];
   const both: AppContext = { ...other, records: one.records };

@@ -184,7 +184,8 @@ test("roles of regions: make private networks, staging accounts and workers, and
     cloud.manager.resources.put(id, { body: { location: region, properties: {} } });
   }
   const hubSecurity = `${hubGroup}/providers/Microsoft.Network/networkSecurityGroups/hub`;
-  await owner.region.startSecurityGroup(hubSecurity, region, {});
+  const bare = { location: region, rules: [], tags: {} };
+  await owner.region.startSecurityGroup({ securityGroupId: hubSecurity, ...bare });
   await ready(() => owner.region.readSecurityGroup(hubSecurity));
   const place = { location: region, tags: {} };
   await owner.region.startNetwork({
@@ -219,7 +220,7 @@ test("roles of regions: make private networks, staging accounts and workers, and
   });
   const role = "Managed Identity Operator";
   cloud.manager.assignRole({ principalId, role, scope: identityResourceId });
-  await port.startSecurityGroup(securityGroupId, region, {});
+  await port.startSecurityGroup({ securityGroupId, ...bare });
   await ready(() => port.readSecurityGroup(securityGroupId));
   const network = {
     networkId: subnetOwner,

@@ -157,9 +157,9 @@ export function createFakeRegion(): FakeRegion {
       return emptyRecords.has(id) ? undefined : records.get(id);
     },
 
-    startSecurityGroup: async (securityGroupId) => {
+    startSecurityGroup: async ({ securityGroupId, rules }) => {
       await change(securityGroupId);
-      groups.set(securityGroupId, { securityGroupId, provisioning: "succeeded", rules: [] });
+      groups.set(securityGroupId, { securityGroupId, provisioning: "succeeded", rules });
     },
     startNetwork: async (request) => {
       const { networkId, location, addressPrefix, subnetName, securityGroupId } = request;

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { createRegion } from "#azure/network/region.ts";
+import type { SecurityRule } from "#core/ports/region.ts";
+import { workerSecurityRules } from "#core/network/worker-security-rules.ts";
 import { STAGING_RULE, type RegionPort } from "#core/ports/region.ts";
 import { ScriptedResourceManager, group, subscriptionId } from "../scripted-resource-manager.ts";
 
@@ -44,6 +46,7 @@ test("the network has one subnet without a way to the internet", async () => {
     addressPrefix: "10.9.0.0/24",
     networkSecurityGroup: { id: securityGroupId },
     defaultOutboundAccess: false,
+    privateEndpointNetworkPolicies: "Disabled",
   };
   expect(bodyOf()).toMatchObject({ location: "westeurope", tags });
   expect(bodyOf()?.properties).toMatchObject({
@@ -56,21 +59,37 @@ test("the network has one subnet without a way to the internet", async () => {
   expect(bodyOf()?.properties).toMatchObject(properties);
 });
 
-test("the security group denies the internet and nothing else", async () => {
+test("a security group gets its rules, and reads back the same", async () => {
+  const rules: SecurityRule[] = [
+    ...workerSecurityRules(80),
+    {
+      name: "many",
+      priority: 2000,
+      direction: "Inbound",
+      access: "Allow",
+      protocol: "Udp",
+      sources: ["10.0.0.0/24", "10.1.0.0/24"],
+      destinations: ["10.2.0.0/24", "10.3.0.0/24"],
+      ports: ["22", "80-90"],
+    },
+  ];
   accept(securityGroupId);
-  await port.startSecurityGroup(securityGroupId, "westeurope", tags);
-  expect(bodyOf()?.properties).toMatchObject({
+  await port.startSecurityGroup({ securityGroupId, location: "westeurope", rules, tags });
+  const sent = bodyOf()?.properties;
+  expect(sent).toMatchObject({
     securityRules: [
-      {
-        properties: {
-          direction: "Outbound",
-          access: "Deny",
-          destinationAddressPrefix: "Internet",
-          protocol: "*",
-        },
-      },
+      { name: "holdfast-endpoints", properties: { access: "Allow", destinationPortRange: "443" } },
+      { name: "holdfast-update-mirror", properties: { destinationPortRange: "80" } },
+      { properties: { direction: "Outbound", access: "Deny", destinationAddressPrefix: "*" } },
+      { properties: { direction: "Inbound", access: "Deny", sourceAddressPrefix: "*" } },
+      { properties: { destinationPortRanges: ["22", "80-90"] } },
     ],
   });
+  manager.answer(`GET ${securityGroupId}`, {
+    status: 200,
+    body: { properties: { ...Object(sent), provisioningState: "Succeeded" } },
+  });
+  expect((await port.readSecurityGroup(securityGroupId))?.rules).toEqual(rules);
 });
 
 test("reads a network as the plan needs it; a missing one is undefined", async () => {

@@ -10,6 +10,7 @@ import {
   type RegionConfig,
   type RegionFacts,
 } from "#core/network/region-plan.ts";
+import { workerSecurityRules } from "#core/network/worker-security-rules.ts";
 
 /** Facts of a region whose private network is complete, for tests to take pieces away. */
 const group = "/subscriptions/s/resourceGroups/control";
@@ -122,7 +123,11 @@ export function completeFacts(region: RegionConfig = config): RegionFacts {
       subnets: [workers],
       peerings: [peering(networkId, hubId, "10.212.0.0/16")],
     },
-    securityGroup: { securityGroupId, provisioning: "succeeded", rules: [] },
+    securityGroup: {
+      securityGroupId,
+      provisioning: "succeeded",
+      rules: region.subnetId === undefined ? workerSecurityRules(region.mirrorPort) : [],
+    },
     stagingAccount: account(stagingAccountId, region.location),
     lifecycleRules: [STAGING_RULE],
     zones: Object.fromEntries(
