@@ -22,7 +22,7 @@ import type {
   ResourceType,
   WorkContext,
 } from "../provider.ts";
-import { fullTypeOf, parseResourceId } from "../resource-id.ts";
+import { fullTypeOf, parseResourceId, sameId } from "../resource-id.ts";
 import { removeEndpointRecords } from "./endpoint-records.ts";
 import {
   demandReference,
@@ -103,6 +103,7 @@ function putEndpoint(request: PutRequest): ReturnType<typeof acceptedWrite> {
       "PrivateEndpointPrivateLinkServiceConnectionCannotBeChanged",
       `The private link service of private endpoint ${id} cannot be changed.`,
     );
+  checkSubnetKept(existing, subnet.id);
   const nicId = nicOf(existing) ?? makeInterface(request, subnet);
   connect(
     resources,
@@ -118,6 +119,17 @@ function putEndpoint(request: PutRequest): ReturnType<typeof acceptedWrite> {
     body: { ...body, properties: { ...properties, subnet: { id: subnet.id } } },
     internal: { nicId },
   });
+}
+
+/** Its address stays where it is. Code seen: pulumi/pulumi-azure-native#3883; the text is assumed. */
+function checkSubnetKept(existing: Resource | undefined, subnetId: string): void {
+  const before = referenceAt(objectAt(existing?.body ?? {}, "properties"), "subnet");
+  if (existing === undefined || before === undefined || sameId(before, subnetId)) return;
+  throw new ArmError(
+    400,
+    "CannotChangeSubnetOnExistingPrivateEndpoint",
+    `Cannot change the subnet of existing private endpoint ${existing.id} from ${before} to ${subnetId}.`,
+  );
 }
 
 function checkTarget(request: PutRequest, connection: LinkConnection): Resource {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ComputeManagementClient } from "@azure/arm-compute";
 import type { VirtualMachine } from "@azure/arm-compute";
+import { NetworkManagementClient } from "@azure/arm-network";
 import type { TokenCredential } from "@azure/core-auth";
 import { startDiskDataPlane } from "#local/disks/data-plane.ts";
 import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-service.ts";
@@ -31,6 +32,7 @@ export const group = "compute-tests";
 
 export interface ComputeCloud extends AsyncDisposable {
   readonly client: ComputeManagementClient;
+  readonly network: NetworkManagementClient;
   /** The operator's, who owns the subscription. */
   readonly credential: TokenCredential;
   credentialOf(principal: Principal): TokenCredential;
@@ -118,11 +120,13 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
     };
   };
   const credential = credentialOf(operator);
-  const client = new ComputeManagementClient(credential, subscriptionId, {
+  const clientOptions = {
     endpoint: manager.endpoint,
     tlsOptions: { ca: tls.ca },
     retryOptions: { maxRetries: 0 },
-  });
+  };
+  const client = new ComputeManagementClient(credential, subscriptionId, clientOptions);
+  const network = new NetworkManagementClient(credential, subscriptionId, clientOptions);
   const close = async (keep = false) => {
     keepGuests = keep;
     await manager[Symbol.asyncDispose]();
@@ -133,6 +137,7 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
   };
   return {
     client,
+    network,
     credential,
     credentialOf,
     disks,

@@ -222,3 +222,41 @@ it("lets at most five disks of one disk access be exported at a time", async () 
   await disks.revokeAccess(group, "private-1", quick);
   await grant("private-6");
 });
+
+it("takes one private endpoint for a disk access, and another one after that went", async () => {
+  const { network, client } = cloud;
+  const made = await network.virtualNetworks.createOrUpdate(
+    group,
+    "one-endpoint",
+    {
+      location: region,
+      addressSpace: { addressPrefixes: ["10.66.0.0/24"] },
+      subnets: [{ name: "workers", addressPrefix: "10.66.0.0/24" }],
+    },
+    quick,
+  );
+  const access = await client.diskAccesses.createOrUpdate(
+    group,
+    "one",
+    { location: region },
+    quick,
+  );
+  const connect = (name: string) =>
+    network.privateEndpoints.createOrUpdate(
+      group,
+      name,
+      {
+        location: region,
+        subnet: { id: made.subnets?.[0]?.id ?? "" },
+        privateLinkServiceConnections: [
+          { name: "c", privateLinkServiceId: access.id ?? "", groupIds: ["disks"] },
+        ],
+      },
+      quick,
+    );
+  await connect("first");
+  expect(await refusalOf(connect("second"))).toBe("400 PrivateEndpointConnectionLimitReached");
+  await connect("first");
+  await network.privateEndpoints.delete(group, "first", quick);
+  await connect("second");
+});

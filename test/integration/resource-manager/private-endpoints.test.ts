@@ -204,3 +204,26 @@ test("a network sees one zone of a name only", async () => {
   });
   expect([answer.status, answer.code]).toEqual([400, "BadRequest"]);
 });
+
+test("a private endpoint stays in its subnet", async () => {
+  await cloud.make("Microsoft.Network/virtualNetworks/net/subnets/others", {
+    properties: { addressPrefix: "10.1.9.0/28" },
+  });
+  const put = (subnet: string) =>
+    cloud.put("Microsoft.Network/privateEndpoints/fixed", {
+      location: "westeurope",
+      properties: {
+        subnet: { id: subnet },
+        privateLinkServiceConnections: [
+          { name: "c", properties: { privateLinkServiceId: targetId(), groupIds: ["blob"] } },
+        ],
+      },
+    });
+  expect((await put(subnetId)).status).toBe(201);
+  await cloud.manager.operations.idle();
+  expect(await put(subnetId.replace(/workers$/, "others"))).toMatchObject({
+    status: 400,
+    code: "CannotChangeSubnetOnExistingPrivateEndpoint",
+  });
+  expect((await put(subnetId)).status).toBe(200);
+});
