@@ -84,15 +84,27 @@ export function commandPrefixOf(namespace: string): readonly [string, ...string[
 }
 
 export interface PacketCounters {
-  /** Packets and connections that were given up because no route leads to their address. */
+  /** Packets and connections of IPv4 that were given up because no route leads to their address. */
   readonly withoutRoute: number;
+  /** The same of IPv6, which no machine has a way for. */
+  readonly withoutRoute6: number;
   readonly sent: number;
 }
 
-/** `IpOutNoRoutes` and `IpOutRequests` of /proc/net/snmp (RFC 4293, ipSystemStatsOutNoRoutes). */
+/**
+ * `IpOutNoRoutes` and `IpOutRequests` of /proc/net/snmp, `Ip6OutNoRoutes` of /proc/net/snmp6
+ * (RFC 4293, ipSystemStatsOutNoRoutes); a kernel without IPv6 has no such file and counts nothing.
+ */
 export async function readPacketCounters(namespace: string): Promise<PacketCounters> {
-  const text = await ip("netns", "exec", namespace, "cat", "/proc/net/snmp");
-  const [names, values] = text.split("\n").map((line) => line.split(" "));
+  const command = "cat /proc/net/snmp; cat /proc/net/snmp6 2>/dev/null || true";
+  const lines = (await ip("netns", "exec", namespace, "sh", "-c", command)).split("\n");
+  const [names, values] = lines.map((line) => line.split(" "));
   const valueOf = (name: string): number => Number(values?.[names?.indexOf(name) ?? -1]);
-  return { withoutRoute: valueOf("OutNoRoutes"), sent: valueOf("OutRequests") };
+  const [, outNoRoutes6 = "0"] =
+    lines.map((line) => line.split(/\s+/)).find(([name]) => name === "Ip6OutNoRoutes") ?? [];
+  return {
+    withoutRoute: valueOf("OutNoRoutes"),
+    withoutRoute6: Number(outNoRoutes6),
+    sent: valueOf("OutRequests"),
+  };
 }

@@ -3,6 +3,7 @@
  * one for private endpoints, the private DNS zones, and the endpoints of the control plane's storage
  * account. Worker networks are made and peered with it by the product.
  */
+import { networkLabelOf } from "#core/network/region-plan.ts";
 import type { ArmClient } from "./arm-client.ts";
 
 const networkVersion = "2024-05-01";
@@ -71,7 +72,8 @@ export async function deployControlNetwork(
   const connectService = async (service: Service): Promise<void> => {
     const zoneId = `${network}/privateDnsZones/${zoneNames[service]}`;
     await put(zoneId, zoneVersion, { location: "global" });
-    await put(`${zoneId}/virtualNetworkLinks/holdfast-control`, zoneVersion, {
+    // The product's own name for it: should it go, the product makes the same link again.
+    await put(`${zoneId}/virtualNetworkLinks/${networkLabelOf(networkId)}`, zoneVersion, {
       location: "global",
       properties: { virtualNetwork: { id: networkId }, registrationEnabled: false },
     });

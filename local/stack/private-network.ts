@@ -50,6 +50,8 @@ export class PrivateNetwork implements AsyncDisposable {
   readonly origins = new EndpointOrigins();
   readonly #ports: StackPorts;
   readonly #machines = new Map<string, NetworkMachine>();
+  /** Connections to public addresses, by the name that their TLS hello told. */
+  readonly #publicConnections = new Map<string, number>();
   /** What the kernels of machines that left had counted. */
   readonly #lastCounters = new Map<string, PacketCounters>();
   #fabric: Fabric | undefined;
@@ -119,6 +121,11 @@ export class PrivateNetwork implements AsyncDisposable {
     return counters;
   }
 
+  /** How many connections went to public addresses since the start, by the name asked for. */
+  publicConnections(): ReadonlyMap<string, number> {
+    return new Map(this.#publicConnections);
+  }
+
   /** Throws for a machine that has not entered. */
   namespaceOf(id: string): string {
     const machine = this.#theFabric().machine(id);
@@ -174,6 +181,8 @@ export class PrivateNetwork implements AsyncDisposable {
   }
 
   #routePublic(serverName: string | undefined): Destination | undefined {
+    const key = serverName ?? "no name";
+    this.#publicConnections.set(key, (this.#publicConnections.get(key) ?? 0) + 1);
     const localAddress = internetOrigin;
     if (serverName === resourceManagerHost) {
       return { host: loopback, port: this.#ports.resourceManager, localAddress };

@@ -101,6 +101,17 @@ it("has no way to addresses that a machine was not given, and counts the tries",
   expect((await fabric.readCounters("one"))!.withoutRoute).toBe(0);
 });
 
+it("has no way for IPv6, and counts the tries", async () => {
+  const before = await fabric.readCounters("two");
+  // Without IPv6 in the kernel the family itself is refused, and there is nothing to count.
+  const said = await runIn("two", connectTo("2001:db8::1"));
+  expect(said).toMatch(/^(ENETUNREACH|EAFNOSUPPORT|EADDRNOTAVAIL)\nclosed$/);
+  const after = await fabric.readCounters("two");
+  const tries = said.startsWith("ENETUNREACH") ? 1 : 0;
+  expect(after!.withoutRoute6 - before!.withoutRoute6).toBe(tries);
+  expect(after!.withoutRoute).toBe(before!.withoutRoute);
+});
+
 it("answers names by the machine that asks", async () => {
   expect(await runIn("one", lookUp("account.blob.core.windows.net"))).toBe(endpoint);
   expect(await runIn("two", lookUp("account.blob.core.windows.net"))).toBe("ENOTFOUND");
