@@ -22,6 +22,9 @@ import {
   type DamageScene,
 } from "./damage-scene.ts";
 
+/** Half a minute of computing where nothing else runs. */
+const ON_A_BUSY_MACHINE_MS = 300_000;
+
 /** Opening by a recovery key takes no time. */
 const recoveryKey = encodeRecoveryKey(seededRandom("recovery")(32));
 const secrets = {
@@ -45,8 +48,10 @@ async function sceneOf(secret: RepositorySecret, disk: TestDisk): Promise<Damage
     const reader = await DiskPointReader.open(opened, first.diskPoint, signal);
     if (!content.equals(await contentOf(reader))) throw new Error("wrong bytes");
   };
+  // Descriptor and key slots belong to no VM.
+  const vmIdsOf = (name: string) => (/^(?:keys\/|repo\.json)/.test(name) ? [] : ["vm-1"]);
   const rootNames = new Set([`disks/disk-1/indexes/${manifest.root?.indexId}.index`]);
-  return { store, repository, secret, rootNames, restore, vmIdsOf: () => ["vm-1"] };
+  return { store, repository, secret, rootNames, restore, vmIdsOf };
 }
 
 async function encrypted(): Promise<DamageScene> {
@@ -68,19 +73,27 @@ async function open(): Promise<DamageScene> {
 }
 
 describe.each([
-  { kind: "an encrypted", make: encrypted, leastFlips: 3000 },
-  { kind: "an unencrypted", make: open, leastFlips: 2000 },
+  { kind: "an encrypted", make: encrypted, leastFlips: 9000 },
+  { kind: "an unencrypted", make: open, leastFlips: 6000 },
 ])("$kind repository", ({ make, leastFlips }) => {
-  it("detects and names a flipped bit in every byte of every object", async () => {
-    const scene = await make();
-    await expectSound(scene);
-    expect(await flipEverywhere(scene)).toBeGreaterThan(leastFlips);
-    await flipContent(scene);
-  });
+  it(
+    "detects and names flipped bits in every byte of every object",
+    async () => {
+      const scene = await make();
+      await expectSound(scene);
+      expect(await flipEverywhere(scene)).toBeGreaterThan(leastFlips);
+      await flipContent(scene);
+    },
+    ON_A_BUSY_MACHINE_MS,
+  );
 
-  it("detects and names every truncation of every object", async () => {
-    await cutEverywhere(await make());
-  });
+  it(
+    "detects and names every truncation of every object",
+    async () => {
+      await cutEverywhere(await make());
+    },
+    ON_A_BUSY_MACHINE_MS,
+  );
 
   it("detects and names the loss of every object", async () => {
     await loseEach(await make());
