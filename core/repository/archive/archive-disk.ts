@@ -7,6 +7,7 @@ import type { StoredBlob } from "../../ports/blob-store.ts";
 import { BlockMap } from "../block-map.ts";
 import type { BlockCodec } from "../codec/block-codec.ts";
 import type { DiskPoint } from "../disk-points.ts";
+import { requireFeatures } from "../format/descriptor.ts";
 import { wrapDataKey } from "../format/keys.ts";
 import { LEAF_BLOCKS, damaged, objectNames, requireIntact } from "../format/layout.ts";
 import { emptyLeaf } from "../format/leaf.ts";
@@ -165,6 +166,7 @@ class PackStore {
   async #write(name: string, pack: PlannedPack, wrong: StoredBlob | undefined): Promise<void> {
     const { repository, codec, source, immutability, signal } = this.#copy;
     const { store } = repository;
+    if (wrong !== undefined) requireFeatures(repository.descriptor, "delete");
     if (wrong !== undefined && (await store.delete(name, signal)) === "immutable") {
       throw damaged("a foreign object lies where an archive wants to store a pack", { name });
     }

@@ -21,6 +21,7 @@ import {
   type OpenArchive,
 } from "./archives.ts";
 import { deleteAll, listFolder, type DeletedObjects } from "./leftovers.ts";
+import { readManifestObject } from "../read-whole.ts";
 
 const COPIES_STARTED_AT_ONCE = 16;
 
@@ -73,7 +74,10 @@ export async function startRetrieval(
   const { tier, priority } = retrieval;
   await mapBounded(missing, COPIES_STARTED_AT_ONCE, async ({ name, copyName, found }) => {
     // A copy that failed lies there and would never come.
-    if (found !== undefined) await store.delete(copyName, signal);
+    if (found !== undefined) {
+      requireFeatures(repository.descriptor, "delete");
+      await store.delete(copyName, signal);
+    }
     await store.startRetrieval(folder + name, copyName, { tier, priority }, signal);
   });
   return stateOf(retrieval, await listCopies(repository, open, retrieval, signal));
@@ -124,7 +128,7 @@ export async function readRetrievalRecord(
   const name = recordNameOf(retrievalId);
   let bytes: Uint8Array;
   try {
-    bytes = await repository.store.read(name, undefined, signal);
+    bytes = await readManifestObject(repository.store, name, signal);
   } catch (cause) {
     if (codeOf(cause) !== "BlobNotFound") throw cause;
     throw new HoldfastError(

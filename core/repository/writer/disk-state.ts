@@ -8,6 +8,7 @@ import {
   readReferencedDiskPoint,
   type DiskPoint,
 } from "../disk-points.ts";
+import { requireFeatures } from "../format/descriptor.ts";
 import { openEnvelope, sealEnvelope, type SealingKey } from "../format/envelope.ts";
 import { unwrapDataKey, wrapDataKey } from "../format/keys.ts";
 import { ID_BYTES, KEY_BYTES, objectNames } from "../format/layout.ts";
@@ -19,6 +20,7 @@ import {
 } from "../format/manifests.ts";
 import type { Repository } from "../repository.ts";
 import type { DataKey } from "./pack-writer.ts";
+import { readManifestObject } from "../read-whole.ts";
 
 export type DataKeyList = DiskPointManifest["dataKeys"];
 
@@ -99,6 +101,7 @@ export async function establishDataKey(
     const recorded = await unlessUnreadable(readAttempt(repository, name, signal));
     if (recorded !== undefined) return recorded;
     // A damaged record helps nobody: replace it. What was sealed by its key becomes an orphan.
+    requireFeatures(repository.descriptor, "delete");
     await store.delete(name, signal);
     await store.create(name, body, signal);
   }
@@ -106,7 +109,7 @@ export async function establishDataKey(
 }
 
 async function readAttempt(repository: Repository, name: string, signal: AbortSignal) {
-  const bytes = await repository.store.read(name, undefined, signal);
+  const bytes = await readManifestObject(repository.store, name, signal);
   const { document, sealedBy } = openEnvelope(repository.key, "attempt", name, bytes);
   return openAttempt(repository, sealedBy, parseManifest(attemptSchema, name, document));
 }

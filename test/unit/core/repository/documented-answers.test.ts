@@ -1,15 +1,18 @@
-/** One test for each row of docs/repository-format.md, section 14 "What a program answers". */
+/**
+ * Objects that are lost, cut or damaged: one test for each row of docs/repository-format.md, section 14 "What a
+ * program answers". Secrets, features and the descriptor: `documented-refusals.test.ts`.
+ */
 import { expect, it } from "vitest";
 import { messageOf } from "#core/lib/errors.ts";
 import {
-  createRepository,
-  listVmPoints,
-  openRepository,
+  archiveVmPoint,
+  openArchivedDisk,
+  readReferencedDiskPoint,
   readVmPoint,
   type Repository,
 } from "#core/repository/index.ts";
-import { encodeDescriptor } from "#core/repository/format/descriptor.ts";
-import type { MemoryStore } from "#core/repository/testing/memory-store.ts";
+import { BlockMap } from "#core/repository/block-map.ts";
+import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import {
   backUpNext,
   check,
@@ -20,39 +23,51 @@ import {
   threePoints,
   type Scene,
 } from "./check/check-fixture.ts";
-import { failureOf, password, restore, seededRandom, signal } from "./fixtures.ts";
+import { contentOf } from "./check/damage-scene.ts";
+import { TestDisk, failureOf, newRepository, restore, seededRandom, signal } from "./fixtures.ts";
+import { damaged, listed, restored } from "./repository-answers.ts";
 
-async function listed(repository: Repository): Promise<string[]> {
-  const names: string[] = [];
-  for await (const { pointId } of listVmPoints(repository, undefined, signal)) names.push(pointId);
-  return names.sort();
+const quarantine = { now: new Date(0), foundBy: "job-1" };
+
+/** A disk of two leaves of which the points after the first change one only. */
+async function sharedLeaves(): Promise<Scene> {
+  const store = new MemoryStore();
+  const repository = await newRepository(store);
+  const disk = new TestDisk(1100 * 4096);
+  disk.write(0, seededRandom("first leaf")(4096));
+  disk.write(1050 * 8, seededRandom("second leaf")(4096));
+  const scene: Scene = { store, repository, disk, points: [] };
+  await backUpNext(scene, "p1");
+  for (const pointId of ["p2", "p3"]) {
+    disk.write(1060 * 8, seededRandom(pointId)(4096));
+    await backUpNext(scene, pointId);
+  }
+  return scene;
 }
 
-/** What each point answers to a restore: `whole` or a code. */
-async function restored({ repository }: Scene, ...pointIds: string[]): Promise<string[]> {
+/** The index of the leaf that no later point changed. */
+async function firstLeafIndex({ repository, points }: Scene): Promise<string> {
+  const last = points.at(-1)?.reference;
+  if (last === undefined) throw new Error("no point");
+  const point = await readReferencedDiskPoint(repository, last, signal);
+  const { root } = await BlockMap.open(repository, point, signal);
+  const leaf = root.leaves.get(0);
+  if (leaf === undefined) throw new Error("no leaf");
+  return leaf.indexId;
+}
+
+/** Of the disk in each archive: `whole` or a code. */
+async function archiveAnswers(repository: Repository): Promise<string[]> {
   const answers: string[] = [];
-  for (const pointId of pointIds) {
-    const work = async (): Promise<void> => {
-      const { disks } = await readVmPoint(repository, "vm-1", pointId, signal);
-      for (const { diskPoint } of disks) await restore(repository, diskPoint);
-    };
-    const answer = await failureOf(work());
+  for (const archiveId of ["a1", "a2"]) {
+    const reference = { vmId: "vm-1", archiveId, diskId: "disk-1" };
+    const answer = await failureOf(
+      openArchivedDisk(repository, reference, signal).then((reader) => contentOf(reader)),
+    );
     answers.push(answer === "no failure" ? "whole" : answer);
   }
   return answers;
 }
-
-async function opened(store: MemoryStore, secret = password): Promise<string> {
-  return failureOf(openRepository(store, secret, signal));
-}
-
-async function created(store: MemoryStore): Promise<string> {
-  const options = { encryption: password, random: seededRandom("new"), now: new Date(0) };
-  return failureOf(createRepository(store, { ...options, scryptLogN: 10 }, signal));
-}
-
-const quarantine = { now: new Date(0), foundBy: "job-1" };
-const damaged = "RepositoryDamaged";
 
 it("a lost index: its points are refused by name, others restore, the next backup is whole", async () => {
   const scene = await threePoints();
@@ -84,14 +99,60 @@ it("a lost pack: its points are refused by name, the next backup stores its bloc
   expect(await restored(scene, "p4")).toEqual(["whole"]);
 });
 
-it("a cut pack: wrong size, its points are refused", async () => {
+const cut = (bytes: Buffer): Buffer => bytes.subarray(0, 100);
+
+const longer = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.from("more")]);
+
+it.each([
+  { what: "a cut pack", part: /packs\/00000003/, change: cut, answer: damaged },
+  { what: "a longer pack", part: /packs\/00000003/, change: longer, answer: "whole" },
+])(
+  "$what: wrong size, the next backup stores its blocks again",
+  async ({ part, change, answer }) => {
+    const scene = await threePoints();
+    const name = nameOf(scene.store, part);
+    edit(scene.store, name, change);
+    expect(await listed(scene.repository)).toEqual(["p1", "p2", "p3"]);
+    expect(await restored(scene, "p2", "p3")).toEqual(["whole", answer]);
+    const report = await check(scene.repository, { level: "presence", quarantine });
+    expect(summaryOf(report)).toEqual([`wrong-size ${name} [p3]`]);
+    expect(await backUpNext(scene, "p4")).toMatchObject({ kind: "incremental", healedBlocks: 1 });
+    expect(await restored(scene, "p4")).toEqual(["whole"]);
+  },
+);
+
+it.each([
+  // A leaf of the first point is shared by all: nothing of the block map can be read any more.
+  { what: "a cut index", change: cut, answers: [damaged, damaged, damaged] },
+  { what: "a longer index", change: longer, answers: ["whole", "whole", "whole"] },
+])("$what: wrong size, the next backup reads the whole disk", async ({ change, answers }) => {
+  const scene = await sharedLeaves();
+  const { store, repository } = scene;
+  const name = `disks/disk-1/indexes/${await firstLeafIndex(scene)}.index`;
+  edit(store, name, change);
+  expect(await restored(scene, "p1", "p2", "p3")).toEqual(answers);
+  const report = await check(repository, { level: "presence", quarantine });
+  expect(summaryOf(report)).toContain(`wrong-size ${name} [p1,p2,p3]`);
+  expect(await backUpNext(scene, "p4")).toMatchObject({ kind: "full" });
+  expect(await restored(scene, "p4")).toEqual(["whole"]);
+});
+
+it("a block that does not verify: named by restore and check, stored again", async () => {
   const scene = await threePoints();
-  const name = nameOf(scene.store, /packs\/00000003/);
-  edit(scene.store, name, (bytes) => bytes.subarray(0, 100));
-  expect(await restored(scene, "p2", "p3")).toEqual(["whole", damaged]);
-  const report = await check(scene.repository, { level: "presence", quarantine });
-  expect(summaryOf(report)).toEqual([`wrong-size ${name} [p3]`]);
-  expect(await backUpNext(scene, "p4")).toMatchObject({ healedBlocks: 1 });
+  const { store, repository, points } = scene;
+  const name = nameOf(store, /packs\/00000003/);
+  flip(store, name, 70);
+  expect(await listed(repository)).toEqual(["p1", "p2", "p3"]);
+  expect(await restored(scene, "p1", "p2", "p3")).toEqual(["whole", "whole", damaged]);
+  const reference = points.at(-1)?.reference;
+  if (reference === undefined) throw new Error("no point");
+  expect(await restore(repository, reference).catch(messageOf)).toMatch(/firstBlock 30\b/);
+  expect((await check(repository, { level: "metadata" })).findings).toEqual([]);
+  for (const level of ["sample", "complete"] as const) {
+    const report = await check(repository, { level, quarantine });
+    expect(summaryOf(report)).toEqual([`unreadable-block ${name} 30+1 [p3]`]);
+  }
+  expect(await backUpNext(scene, "p4")).toMatchObject({ kind: "incremental", healedBlocks: 1 });
   expect(await restored(scene, "p4")).toEqual(["whole"]);
 });
 
@@ -130,60 +191,33 @@ it("a foreign object: told by the check, ignored by everything else, never delet
   expect(scene.store.objects.has(name)).toBe(true);
 });
 
-it("a wrong password, or no key slot at all", async () => {
-  const { store } = await threePoints();
-  const wrong = { kind: "password", password: "guess" } as const;
-  expect(await failureOf(openRepository(store, wrong, signal))).toBe("WrongRepositoryPassword");
-  store.objects.delete(nameOf(store, /^keys\//));
-  expect(await opened(store)).toBe("RepositoryKeyMissing");
-  expect(await created(store)).toBe("RepositoryKeyMissing");
-});
-
-it("a newer format version", async () => {
-  const { store } = await threePoints();
-  edit(store, "repo.json", (bytes) =>
-    Buffer.from(bytes.toString().replace('"formatVersion": 1', '"formatVersion": 2')),
-  );
-  expect(await opened(store)).toBe("RepositoryTooNew");
-  expect(await created(store)).toBe("RepositoryTooNew");
-});
-
-it("an unknown feature: to read nothing works, to write only writing is refused", async () => {
+it("an archive that lost a pack or an index: only it is refused, a backup goes on", async () => {
   const scene = await threePoints();
-  const { repository, store } = scene;
-  const withFeature = (list: "read" | "write"): void => {
-    const { descriptor, key } = repository;
-    const names = [...descriptor.features[list], "holograms"];
-    const features = { ...descriptor.features, [list]: names };
-    const text = encodeDescriptor({ ...descriptor, features }, key.repositoryKey);
-    edit(store, "repo.json", () => text);
-  };
-  withFeature("read");
-  expect(await opened(store)).toBe("RepositoryFeatureUnknown");
-  withFeature("write");
-  const readable = { ...scene, repository: await openRepository(store, password, signal) };
-  expect(await restored(readable, "p1", "p2", "p3")).toEqual(["whole", "whole", "whole"]);
-  expect(await failureOf(backUpNext(readable, "p4"))).toBe("RepositoryFeatureUnknown");
-  store.objects.delete(nameOf(store, /packs\/00000003/));
-  const objectCount = store.objects.size;
-  expect((await check(readable.repository, { quarantine })).findingCount).toBe(1);
-  expect(store.objects.size).toBe(objectCount);
-});
-
-it("a descriptor that is edited, foreign or gone", async () => {
-  const { store, repository } = await threePoints();
-  const original = store.objects.get("repo.json");
-  edit(store, "repo.json", (bytes) => Buffer.from(bytes.toString().replace("1970", "1971")));
-  edit(store, "repo.json", (bytes) => Buffer.from(bytes.toString().replace("2026", "2027")));
-  expect(await opened(store)).toBe(damaged);
-  expect(summaryOf(await check(repository))).toEqual(["unreadable-metadata repo.json []"]);
-  edit(store, "repo.json", () => Buffer.from('{"name":"another program"}'));
-  expect(await opened(store)).toBe("NotARepository");
-  expect(await created(store)).toBe("NotARepository");
-  store.objects.delete("repo.json");
-  expect(await opened(store)).toBe("RepositoryNotFound");
-  expect(await created(store)).toBe("RepositoryDescriptorMissing");
-  expect(summaryOf(await check(repository))).toEqual(["missing repo.json []"]);
-  if (original !== undefined) store.objects.set("repo.json", original);
-  expect(await opened(store)).toBe("no failure");
+  const { store, repository } = scene;
+  // As in a folder: what lies in the archive tier of a container cannot be read at all.
+  store.capabilities = { immutability: false, archiveTier: false };
+  const tools = { random: seededRandom("archive"), now: () => new Date(0) };
+  for (const archiveId of ["a1", "a2"]) {
+    await archiveVmPoint(repository, { vmId: "vm-1", archiveId, pointId: "p3", ...tools }, signal);
+  }
+  for (const part of [/a1\/.*\.pack$/, /a1\/.*\.index$/]) {
+    const name = nameOf(store, part);
+    const object = store.objects.get(name);
+    const look = async () => (await check(repository, { level: "presence" })).findings;
+    store.objects.delete(name);
+    expect(await archiveAnswers(repository)).toEqual([damaged, "whole"]);
+    const ofArchive = [{ vmId: "vm-1", archiveId: "a1" }];
+    expect(await look()).toMatchObject([
+      { kind: "missing", object: name, affectedArchives: ofArchive, affectedPoints: [] },
+    ]);
+    if (object === undefined) throw new Error(name);
+    store.objects.set(name, { ...object, bytes: object.bytes.slice(0, 70) });
+    expect(await archiveAnswers(repository)).toEqual([damaged, "whole"]);
+    const [finding] = await look();
+    expect(finding).toMatchObject({ object: name, affectedArchives: ofArchive });
+    store.objects.set(name, object);
+  }
+  store.objects.delete(nameOf(store, /a1\/.*\.pack$/));
+  await backUpNext(scene, "p4");
+  expect(await restored(scene, "p3", "p4")).toEqual(["whole", "whole"]);
 });
