@@ -1,12 +1,15 @@
+import { Readable } from "node:stream";
 import type { BlobClient, BlobGetPropertiesResponse, ContainerClient } from "@azure/storage-blob";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type {
   BlobStore,
+  ByteRange,
   CreateOptions,
   OnlineTier,
   StoreCapabilities,
   StoreLock,
   StoredBlob,
+  WholeObject,
 } from "#core/ports/blob-store.ts";
 import { asListed, tierName } from "./blob-properties.ts";
 import { keepLease } from "./blob-lease.ts";
@@ -126,24 +129,30 @@ export class AzureBlobStore implements BlobStore {
 
   async read(
     name: string,
-    range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined,
+    part: ByteRange | WholeObject,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const blob = this.#container.getBlockBlobClient(this.#prefix + name);
     return callAzure(`read the object ${name}`, async () => {
       try {
-        const answer = await blob.download(range?.offsetBytes ?? 0, range?.lengthBytes, {
-          abortSignal: signal,
-        });
+        const { offsetBytes, lengthBytes: askedBytes } =
+          "maxBytes" in part ? { offsetBytes: 0, lengthBytes: undefined } : part;
+        const answer = await blob.download(offsetBytes, askedBytes, { abortSignal: signal });
         const lengthBytes = answer.contentLength ?? 0;
-        if (range !== undefined && lengthBytes < range.lengthBytes) {
-          throw tooShort(name, range.offsetBytes + range.lengthBytes);
+        if (askedBytes !== undefined && lengthBytes < askedBytes) {
+          throw tooShort(name, offsetBytes + askedBytes);
+        }
+        if ("maxBytes" in part && lengthBytes > part.maxBytes) {
+          // The rest of the answer stays on the wire.
+          if (answer.readableStreamBody instanceof Readable) answer.readableStreamBody.destroy();
+          throw tooLarge(name, part.maxBytes);
         }
         return await collect(answer.readableStreamBody, { lengthBytes, name, signal });
       } catch (error) {
         if (statusOf(error) === 404) throw notFound(name, error);
         if (azureCodeOf(error) === "BlobArchived") throw archived(name, error);
-        if (statusOf(error) === 416) throw tooShort(name, range?.offsetBytes ?? 0);
+        if (statusOf(error) === 416)
+          throw tooShort(name, "maxBytes" in part ? 0 : part.offsetBytes);
         throw error;
       }
     });
@@ -367,4 +376,9 @@ function tooShort(name: string, neededBytes: number): HoldfastError {
   return new HoldfastError("BlobTooShort", `The object ${name} ends before byte ${neededBytes}.`, {
     context: { name },
   });
+}
+
+function tooLarge(name: string, maxBytes: number): HoldfastError {
+  const message = `The object ${name} is larger than ${maxBytes} bytes.`;
+  return new HoldfastError("BlobTooLarge", message, { context: { name } });
 }

@@ -4,10 +4,12 @@ import { dirname, join } from "node:path";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type {
   BlobStore,
+  ByteRange,
   CreateOptions,
   StoreCapabilities,
   StoreLock,
   StoredBlob,
+  WholeObject,
 } from "#core/ports/blob-store.ts";
 import { systemCodeOf, unlessMissing } from "./file-errors.ts";
 import { LOCK_SUFFIX, lockFile } from "./folder-lock.ts";
@@ -74,14 +76,16 @@ export class FolderStore implements BlobStore {
 
   async read(
     name: string,
-    range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined,
+    part: ByteRange | WholeObject,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     signal.throwIfAborted();
     const file = await this.#open(name);
     try {
-      if (!(await file.stat()).isFile()) throw notFound(name);
-      if (range === undefined) return await file.readFile();
+      const found = await file.stat();
+      if (!found.isFile()) throw notFound(name);
+      if ("maxBytes" in part && found.size > part.maxBytes) throw tooLarge(name, part.maxBytes);
+      const range = "maxBytes" in part ? { offsetBytes: 0, lengthBytes: found.size } : part;
       const bytes = Buffer.allocUnsafeSlow(range.lengthBytes);
       let filledBytes = 0;
       while (filledBytes < bytes.length) {
@@ -198,4 +202,9 @@ function tooShort(name: string, neededBytes: number): HoldfastError {
   return new HoldfastError("BlobTooShort", `The object ${name} ends before byte ${neededBytes}.`, {
     context: { name },
   });
+}
+
+function tooLarge(name: string, maxBytes: number): HoldfastError {
+  const message = `The object ${name} is larger than ${maxBytes} bytes.`;
+  return new HoldfastError("BlobTooLarge", message, { context: { name } });
 }

@@ -43,6 +43,16 @@ export interface StoreLock {
   release(): Promise<void>;
 }
 
+export interface ByteRange {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+}
+
+/** The whole object, whatever its size up to the bound: nothing that was stored is trusted with memory. */
+export interface WholeObject {
+  readonly maxBytes: number;
+}
+
 export interface BlobStore {
   readCapabilities(signal: AbortSignal): Promise<StoreCapabilities>;
   /**
@@ -69,13 +79,9 @@ export interface BlobStore {
   ): Promise<"created" | "exists">;
   /**
    * Whole object, or exactly the range. Throws `HoldfastError` code `BlobNotFound`, `BlobTooShort`,
-   * `BlobArchived`.
+   * `BlobTooLarge` (before it is in memory), `BlobArchived`.
    */
-  read(
-    name: string,
-    range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined,
-    signal: AbortSignal,
-  ): Promise<Uint8Array>;
+  read(name: string, part: ByteRange | WholeObject, signal: AbortSignal): Promise<Uint8Array>;
   /** Undefined when there is no such object. */
   readProperties(name: string, signal: AbortSignal): Promise<StoredBlob | undefined>;
   /** Objects whose name starts with `prefix`, ascending by name. */

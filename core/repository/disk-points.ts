@@ -11,6 +11,7 @@ import {
 } from "./format/manifests.ts";
 import type { Repository } from "./repository.ts";
 import type { DataKey } from "./writer/pack-writer.ts";
+import { readManifestObject } from "./read-whole.ts";
 
 /** A committed disk point whose data keys are open. */
 export interface DiskPoint {
@@ -65,7 +66,7 @@ async function readOrExplain(
   signal: AbortSignal,
 ): Promise<Uint8Array> {
   try {
-    return await repository.store.read(name, undefined, signal);
+    return await readManifestObject(repository.store, name, signal);
   } catch (cause) {
     if (codeOf(cause) !== "BlobNotFound") throw cause;
     throw new HoldfastError(

@@ -21,6 +21,7 @@ import {
 import { wrapFormerKey } from "./format/keys.ts";
 import { ID_BYTES, KEY_BYTES, objectNames } from "./format/layout.ts";
 import { encodeRecoveryKey } from "./format/recovery-key.ts";
+import { readWhole } from "./read-whole.ts";
 import { MAX_KEY_SLOTS, requireCurrentKey } from "./repository-key.ts";
 import type { Repository } from "./repository.ts";
 
@@ -61,9 +62,8 @@ async function describeSlot(
   blob: { readonly name: string; readonly sizeBytes: number },
   signal: AbortSignal,
 ): Promise<Pick<ListedKeySlot, "type" | "vaultKeyId">> {
-  if (blob.sizeBytes > MAX_SLOT_BYTES) return { type: "damaged" };
   try {
-    const bytes = await repository.store.read(blob.name, undefined, signal);
+    const bytes = await readWhole(repository.store, blob.name, MAX_SLOT_BYTES, signal);
     const slot = decodeKeySlot(blob.name, bytes);
     verifyKeySlot(blob.name, bytes, slot, repository.key.repositoryKey);
     if (slot === undefined) return { type: "unknown" };

@@ -9,6 +9,7 @@ import { openEnvelope, sealEnvelope } from "./format/envelope.ts";
 import { ID_BYTES, damaged, objectNames, requireSafeName } from "./format/layout.ts";
 import { QUARANTINE_FRAMES_MAX, parseManifest, quarantineSchema } from "./format/manifests.ts";
 import type { Repository } from "./repository.ts";
+import { readManifestObject } from "./read-whole.ts";
 
 type QuarantinedKind = "pack" | "index";
 type Frames = "all" | ReadonlySet<number>;
@@ -87,7 +88,7 @@ export async function readQuarantineRecord(
   name: string,
   signal: AbortSignal,
 ) {
-  const bytes = await repository.store.read(name, undefined, signal);
+  const bytes = await readManifestObject(repository.store, name, signal);
   const { document } = openEnvelope(repository.key, "quarantine", name, bytes);
   const record = parseManifest(quarantineSchema, name, document);
   if (record.diskId !== diskId) throw damaged(`the record ${name} belongs to another disk`);

@@ -16,8 +16,9 @@ import {
   verifyKeySlot,
   type RepositorySecret,
 } from "./format/key-slot.ts";
-import { damaged, objectNames, requireIntact } from "./format/layout.ts";
+import { damaged, objectNames } from "./format/layout.ts";
 import { unwrapFormerKey } from "./format/keys.ts";
+import { readWhole } from "./read-whole.ts";
 import { keyRewrapSchema, parseManifest } from "./format/manifests.ts";
 
 /** Bound on the key slots of one repository that are tried. */
@@ -28,7 +29,7 @@ const KEY_OBJECT = /^keys\/([0-9a-f]{32})\/(?:(rewrap\.manifest)|([^/]+)\.json)$
 /** What lies under `keys/<keyId>/`. */
 interface KeyFolder {
   readonly keyId: string;
-  readonly slots: { readonly name: string; readonly sizeBytes: number }[];
+  readonly slotNames: string[];
   hasRewrap: boolean;
 }
 
@@ -39,13 +40,13 @@ async function listKeyFolders(
 ): Promise<KeyFolder[]> {
   const folders = new Map<string, KeyFolder>();
   let slotCount = 0;
-  for await (const { name, sizeBytes } of store.list(objectNames.keys, signal)) {
+  for await (const { name } of store.list(objectNames.keys, signal)) {
     const [, keyId, rewrap] = KEY_OBJECT.exec(name) ?? [];
     if (keyId === undefined) continue;
-    const folder = folders.get(keyId) ?? { keyId, slots: [], hasRewrap: false };
+    const folder = folders.get(keyId) ?? { keyId, slotNames: [], hasRewrap: false };
     folders.set(keyId, folder);
     if (rewrap !== undefined) folder.hasRewrap = true;
-    else if (++slotCount <= MAX_KEY_SLOTS) folder.slots.push({ name, sizeBytes });
+    else if (++slotCount <= MAX_KEY_SLOTS) folder.slotNames.push(name);
   }
   // Slots without a rewrap object are left over from a rotation that did not get that far.
   return [...folders.values()].filter(
@@ -65,7 +66,7 @@ export async function findRepositoryKey(
   signal: AbortSignal,
 ): Promise<EnvelopeKey> {
   const folders = await listKeyFolders(store, descriptor, signal);
-  if (!folders.some(({ slots }) => slots.length > 0)) {
+  if (!folders.some(({ slotNames }) => slotNames.length > 0)) {
     throw new HoldfastError(
       "RepositoryKeyMissing",
       `The repository has no key slot under ${objectNames.keySlots(descriptor.keyId)}. ` +
@@ -119,10 +120,9 @@ async function openAnySlot(
   signal: AbortSignal,
 ): Promise<{ readonly key: Buffer | undefined; readonly failure: unknown }> {
   let failure: unknown;
-  for (const { name, sizeBytes } of folder.slots) {
+  for (const name of folder.slotNames) {
     try {
-      requireIntact(sizeBytes <= MAX_SLOT_BYTES, `the key slot ${name} is too large`);
-      const bytes = await store.read(name, undefined, signal);
+      const bytes = await readWhole(store, name, MAX_SLOT_BYTES, signal);
       const slot = decodeKeySlot(name, bytes);
       const isOurs =
         slot !== undefined &&
@@ -163,9 +163,7 @@ export async function readFormerKeys(
   signal: AbortSignal,
 ): Promise<readonly SealingKey[]> {
   const name = objectNames.keyRewrap(key.repositoryKeyId);
-  const properties = await store.readProperties(name, signal);
-  requireIntact((properties?.sizeBytes ?? 0) <= MAX_REWRAP_BYTES, `${name} is too large`);
-  const bytes = await store.read(name, undefined, signal);
+  const bytes = await readWhole(store, name, MAX_REWRAP_BYTES, signal);
   const { document } = openEnvelope(key, "keyRewrap", name, bytes);
   const rewrap = parseManifest(keyRewrapSchema, name, document);
   if (rewrap.repositoryId !== repositoryId) throw damaged(`${name} is of another repository`);

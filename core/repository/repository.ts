@@ -15,7 +15,8 @@ import {
   type NewSlotOptions,
   type RepositorySecret,
 } from "./format/key-slot.ts";
-import { ID_BYTES, KEY_BYTES, objectNames } from "./format/layout.ts";
+import { ID_BYTES, KEY_BYTES, MAX_DESCRIPTOR_BYTES, objectNames } from "./format/layout.ts";
+import { readWhole } from "./read-whole.ts";
 import { readmeText } from "./readme-text.ts";
 import { descriptorKey, findRepositoryKey } from "./repository-key.ts";
 
@@ -119,7 +120,7 @@ async function readDescriptor(
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
   try {
-    return await store.read(objectNames.descriptor, undefined, signal);
+    return await readWhole(store, objectNames.descriptor, MAX_DESCRIPTOR_BYTES, signal);
   } catch (error) {
     if (codeOf(error) === "BlobNotFound") return undefined;
     throw error;

@@ -7,6 +7,7 @@ import { ID_BYTES, damaged, objectNames, requireSafeName } from "./format/layout
 import { parseManifest, vmPointSchema, type VmPoint } from "./format/manifests.ts";
 import { createOptionsOf, requireImmutability } from "./immutability.ts";
 import type { Repository } from "./repository.ts";
+import { readManifestObject } from "./read-whole.ts";
 
 export interface CommitVmPointOptions {
   readonly vmId: string;
@@ -67,7 +68,7 @@ export async function readVmPoint(
   const name = vmPointName(vmId, pointId);
   let bytes: Uint8Array;
   try {
-    bytes = await repository.store.read(name, undefined, signal);
+    bytes = await readManifestObject(repository.store, name, signal);
   } catch (cause) {
     if (codeOf(cause) !== "BlobNotFound") throw cause;
     throw new HoldfastError(

@@ -3,6 +3,7 @@ import { HoldfastError, codeOf } from "#core/lib/errors.ts";
 import type { BlobStore, StoredBlob } from "#core/ports/blob-store.ts";
 
 const signal = new AbortController().signal;
+const whole = { maxBytes: 2 ** 30 };
 const bytes = (...values: number[]) => Uint8Array.from(values);
 
 async function failure(work: Promise<unknown>): Promise<string> {
@@ -43,7 +44,7 @@ function objects(make: () => Promise<BlobStore>): void {
     const store = await make();
     expect(await store.create("a/b.pack", bytes(1, 2, 3), signal)).toBe("created");
     expect(await store.create("a/b.pack", bytes(9), signal)).toBe("exists");
-    expect([...(await store.read("a/b.pack", undefined, signal))]).toEqual([1, 2, 3]);
+    expect([...(await store.read("a/b.pack", whole, signal))]).toEqual([1, 2, 3]);
   });
 
   it("lets exactly one of many concurrent creators win, with its bytes whole", async () => {
@@ -52,7 +53,7 @@ function objects(make: () => Promise<BlobStore>): void {
     const outcomes = await Promise.all(bodies.map((body) => store.create("one", body, signal)));
     expect(outcomes.filter((outcome) => outcome === "created")).toHaveLength(1);
     const winner = bodies[outcomes.indexOf("created")];
-    expect(Buffer.from(await store.read("one", undefined, signal)).equals(winner!)).toBe(true);
+    expect(Buffer.from(await store.read("one", whole, signal)).equals(winner!)).toBe(true);
   });
 
   it("reads exactly the range that is asked for", async () => {
@@ -64,10 +65,20 @@ function objects(make: () => Promise<BlobStore>): void {
     expect([...tail]).toEqual([7]);
   });
 
+  it("reads a whole object up to the bound that is asked for, and refuses a larger one", async () => {
+    const store = await make();
+    await store.create("x", new Uint8Array(300_000).fill(7), signal);
+    expect(await store.read("x", { maxBytes: 300_000 }, signal)).toHaveLength(300_000);
+    expect(await failure(store.read("x", { maxBytes: 299_999 }, signal))).toBe("BlobTooLarge");
+    expect(await failure(store.read("none", { maxBytes: 1 }, signal))).toBe("BlobNotFound");
+    await store.create("empty", new Uint8Array(), signal);
+    expect(await store.read("empty", { maxBytes: 0 }, signal)).toHaveLength(0);
+  });
+
   it("tells a missing object from one that is too short", async () => {
     const store = await make();
     await store.create("x", bytes(1, 2), signal);
-    expect(await failure(store.read("none", undefined, signal))).toBe("BlobNotFound");
+    expect(await failure(store.read("none", whole, signal))).toBe("BlobNotFound");
     const range = { offsetBytes: 0, lengthBytes: 1 };
     expect(await failure(store.read("none", range, signal))).toBe("BlobNotFound");
     const over = { offsetBytes: 1, lengthBytes: 2 };
@@ -95,7 +106,7 @@ function objects(make: () => Promise<BlobStore>): void {
     await store.create("x", bytes(1), signal);
     expect(await store.delete("x", signal)).toBe("deleted");
     expect(await store.delete("x", signal)).toBe("absent");
-    expect(await failure(store.read("x", undefined, signal))).toBe("BlobNotFound");
+    expect(await failure(store.read("x", whole, signal))).toBe("BlobNotFound");
     expect(await store.create("x", bytes(2), signal)).toBe("created");
   });
 
@@ -104,8 +115,8 @@ function objects(make: () => Promise<BlobStore>): void {
     const large = new Uint8Array(9 * 1024 * 1024).map((_, position) => position % 251);
     await store.create("empty", bytes(), signal);
     await store.create("large", large, signal);
-    expect(await store.read("empty", undefined, signal)).toHaveLength(0);
-    expect(Buffer.from(await store.read("large", undefined, signal)).equals(large)).toBe(true);
+    expect(await store.read("empty", whole, signal)).toHaveLength(0);
+    expect(Buffer.from(await store.read("large", whole, signal)).equals(large)).toBe(true);
   });
 
   it("creates a large object from parts, once, and leaves the bytes of the first", async () => {
@@ -114,7 +125,7 @@ function objects(make: () => Promise<BlobStore>): void {
     expect(await store.createFromParts("a/big", partsOf(first), signal)).toBe("created");
     expect(await store.createFromParts("a/big", partsOf([bytes(1)]), signal)).toBe("exists");
     expect(await store.create("a/big", bytes(1), signal)).toBe("exists");
-    const read = Buffer.from(await store.read("a/big", undefined, signal));
+    const read = Buffer.from(await store.read("a/big", whole, signal));
     expect(read.equals(Buffer.concat(first))).toBe(true);
     expect(await listAll(store, "a/")).toMatchObject([{ sizeBytes: read.length }]);
   });
@@ -128,7 +139,7 @@ function objects(make: () => Promise<BlobStore>): void {
     expect(await failure(store.createFromParts("x", failing(), signal))).toBe("SourceLost");
     expect(await listAll(store, "")).toEqual([]);
     expect(await store.createFromParts("x", partsOf([bytes(1), bytes(2)]), signal)).toBe("created");
-    expect([...(await store.read("x", undefined, signal))]).toEqual([1, 2]);
+    expect([...(await store.read("x", whole, signal))]).toEqual([1, 2]);
   });
 
   it("lets exactly one of many concurrent creators from parts win, unmixed", async () => {
@@ -141,7 +152,7 @@ function objects(make: () => Promise<BlobStore>): void {
     );
     expect(outcomes.filter((outcome) => outcome === "created")).toHaveLength(1);
     const winner = Buffer.concat(bodies[outcomes.indexOf("created")] ?? []);
-    expect(Buffer.from(await store.read("one", undefined, signal)).equals(winner)).toBe(true);
+    expect(Buffer.from(await store.read("one", whole, signal)).equals(winner)).toBe(true);
   });
 
   it("reads the properties of one object, and tells when there is none", async () => {
@@ -154,7 +165,7 @@ function objects(make: () => Promise<BlobStore>): void {
     expect(await listAll(store, "")).toEqual([found]);
     for (const none of ["b", "a"]) {
       expect(await store.readProperties(none, signal)).toBeUndefined();
-      expect(await failure(store.read(none, undefined, signal))).toBe("BlobNotFound");
+      expect(await failure(store.read(none, whole, signal))).toBe("BlobNotFound");
       expect(await store.delete(none, signal)).toBe("absent");
     }
   });
@@ -163,7 +174,7 @@ function objects(make: () => Promise<BlobStore>): void {
     const store = await make();
     const aborted = AbortSignal.abort();
     expect(await failure(store.create("x", bytes(1), aborted))).not.toBe("no failure");
-    expect(await failure(store.read("x", undefined, aborted))).not.toBe("no failure");
+    expect(await failure(store.read("x", whole, aborted))).not.toBe("no failure");
     expect(await listAll(store, "")).toEqual([]);
   });
 }
@@ -222,7 +233,7 @@ function immutability(makeStore: () => Promise<StoreUnderTest>): void {
     expect((await listAll(store, ""))[0]?.immutableUntil).toEqual(shown);
     expect(await store.delete("x", signal)).toBe("immutable");
     expect(await store.create("x", bytes(2), signal)).toBe("exists");
-    expect([...(await store.read("x", undefined, signal))]).toEqual([1]);
+    expect([...(await store.read("x", whole, signal))]).toEqual([1]);
     await passTime(3_602);
     expect(await store.delete("x", signal)).toBe("deleted");
     expect(await store.readProperties("x", signal)).toBeUndefined();
@@ -258,11 +269,11 @@ function archive(makeStore: () => Promise<StoreUnderTest>): void {
     const { store, passTime } = await makeStore();
     await store.create("cold", bytes(1, 2), signal, { tier: "archive" });
     const { archiveTier } = await store.readCapabilities(signal);
-    const read = async (name: string) => [...(await store.read(name, undefined, signal))];
+    const read = async (name: string) => [...(await store.read(name, whole, signal))];
     const tierOf = async (name: string) => (await store.readProperties(name, signal))?.tier;
 
     if (archiveTier) {
-      expect(await failure(store.read("cold", undefined, signal))).toBe("BlobArchived");
+      expect(await failure(store.read("cold", whole, signal))).toBe("BlobArchived");
       expect(await tierOf("cold")).toBe("archive");
       expect(await store.create("cold", bytes(9), signal)).toBe("exists");
     } else {
@@ -273,7 +284,7 @@ function archive(makeStore: () => Promise<StoreUnderTest>): void {
     if (archiveTier) {
       expect((await store.readProperties("warm", signal))?.rehydratingTo).toBe("hot");
       expect((await listAll(store, "warm"))[0]?.rehydratingTo).toBe("hot");
-      expect(await failure(store.read("warm", undefined, signal))).toBe("BlobArchived");
+      expect(await failure(store.read("warm", whole, signal))).toBe("BlobArchived");
       const range = { offsetBytes: 0, lengthBytes: 1 };
       expect(await failure(store.read("warm", range, signal))).toBe("BlobArchived");
       await passTime(60);
@@ -303,11 +314,11 @@ function archive(makeStore: () => Promise<StoreUnderTest>): void {
     }
     if (archiveTier) {
       expect((await store.readProperties("big", signal))?.tier).toBe("archive");
-      expect(await failure(store.read("big", undefined, signal))).toBe("BlobArchived");
+      expect(await failure(store.read("big", whole, signal))).toBe("BlobArchived");
     }
     await store.startRetrieval("big", "warm", online, signal);
     await passTime(3_602);
-    expect([...(await store.read("warm", undefined, signal))]).toEqual([1, 2, 3]);
+    expect([...(await store.read("warm", whole, signal))]).toEqual([1, 2, 3]);
     expect(await store.delete("big", signal)).toBe("deleted");
   });
 
@@ -324,7 +335,7 @@ function archive(makeStore: () => Promise<StoreUnderTest>): void {
     await store.create("x", bytes(1), signal, { tier: "cool" });
     const { tier } = (await store.readProperties("x", signal)) ?? {};
     expect([undefined, "cool"]).toContain(tier);
-    expect([...(await store.read("x", undefined, signal))]).toEqual([1]);
+    expect([...(await store.read("x", whole, signal))]).toEqual([1]);
   });
 }
 

@@ -18,6 +18,7 @@ import { damaged, objectNames, requireSafeName } from "../format/layout.ts";
 import { parseManifest } from "../format/manifests.ts";
 import type { Repository } from "../repository.ts";
 import { archiveSchema } from "./archive-manifests.ts";
+import { readManifestObject } from "../read-whole.ts";
 
 export interface ArchiveName {
   readonly vmId: string;
@@ -58,7 +59,7 @@ export async function openArchive(
   const name = objectNames.archive(vmId, archiveId);
   let bytes: Uint8Array;
   try {
-    bytes = await repository.store.read(name, undefined, signal);
+    bytes = await readManifestObject(repository.store, name, signal);
   } catch (cause) {
     if (codeOf(cause) !== "BlobNotFound") throw cause;
     throw new HoldfastError(

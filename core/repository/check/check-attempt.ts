@@ -5,13 +5,14 @@ import type { DiskCheck } from "./check-context.ts";
 import { isDamage } from "./damage.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { reasonsOf } from "./findings.ts";
+import { readManifestObject } from "../read-whole.ts";
 
 /** An attempt serves a writer that takes over from a dead one: no restore point needs it. */
 export async function checkAttempt(check: DiskCheck, name: string): Promise<void> {
   const { repository, diskId, defects, progress, signal } = check;
   progress.checkedObjects++;
   try {
-    const bytes = await repository.store.read(name, undefined, signal);
+    const bytes = await readManifestObject(repository.store, name, signal);
     const { document, sealedBy } = openEnvelope(repository.key, "attempt", name, bytes);
     const { dataKey } = parseManifest(attemptSchema, name, document);
     unwrapDataKey(sealedBy.repositoryKey, { diskId, keyId: dataKey.keyId }, dataKey.wrapped);

@@ -20,8 +20,9 @@
 import { codeOf } from "../../lib/errors.ts";
 import { inlineBlockCodec } from "../codec/block-codec.ts";
 import { decodeDescriptor, requireFeatures, verifyDescriptor } from "../format/descriptor.ts";
-import { objectNames } from "../format/layout.ts";
+import { MAX_DESCRIPTOR_BYTES, objectNames } from "../format/layout.ts";
 import { readQuarantine, recordQuarantine } from "../quarantine.ts";
+import { readWhole } from "../read-whole.ts";
 import { descriptorKey } from "../repository-key.ts";
 import type { Repository } from "../repository.ts";
 import type {
@@ -109,7 +110,7 @@ async function checkDescriptor({ repository, findings, progress, signal }: Repos
   const object = objectNames.descriptor;
   progress.checkedObjects++;
   try {
-    const bytes = await repository.store.read(object, undefined, signal);
+    const bytes = await readWhole(repository.store, object, MAX_DESCRIPTOR_BYTES, signal);
     decodeDescriptor(bytes);
     verifyDescriptor(bytes, descriptorKey(repository.descriptor, repository.key));
   } catch (error) {

@@ -3,6 +3,7 @@
  * the clear, then the sealed, compressed text. Header and object name are authenticated, so that a
  * manifest that was moved, renamed or edited does not open.
  */
+import { assert } from "../../lib/assert.ts";
 import { compress, decompress } from "../codec/zstd.ts";
 import {
   HEADER_BYTES,
@@ -12,6 +13,7 @@ import {
   damaged,
   requireIntact,
 } from "./layout.ts";
+import { isShallowJson } from "./json-depth.ts";
 import { ZERO_NONCE, manifestKeyOf, seal, unseal } from "./keys.ts";
 
 const ENVELOPE_KINDS = {
@@ -51,6 +53,8 @@ export function sealEnvelope(
   },
 ): Buffer {
   const text = Buffer.from(JSON.stringify(envelope.document));
+  assert(text.length <= MAX_MANIFEST_BYTES, `the manifest ${envelope.name} would be too large`);
+  assert(isShallowJson(text), `the manifest ${envelope.name} would be nested too deeply`);
   const header = Buffer.alloc(HEADER_BYTES);
   header.write(MAGICS.manifest, 0, "latin1");
   header.writeUInt8(ENVELOPE_KINDS[envelope.kind], 8);
@@ -94,6 +98,7 @@ export function openEnvelope(
     unseal(objectKey, ZERO_NONCE, aad, bytes.subarray(HEADER_BYTES)),
     rawBytes,
   );
+  requireIntact(isShallowJson(text), `the manifest ${name} is nested too deeply`);
   try {
     const document: unknown = JSON.parse(text.toString("utf8"));
     return { objectId: objectId.toString("hex"), document, sealedBy };

@@ -35,6 +35,9 @@ export const MAX_DISK_BYTES = 256 * 1024 ** 4;
 
 /** Bounds on what a decoder allocates before it has verified anything. */
 export const MAX_MANIFEST_BYTES = 64 * 1024 * 1024;
+/** An envelope of that much JSON: what does not shrink grows by less than 1 MiB. */
+export const MAX_ENVELOPE_BYTES = MAX_MANIFEST_BYTES + 1024 * 1024;
+export const MAX_DESCRIPTOR_BYTES = 64 * 1024;
 export const MAX_ROOT_BYTES = 256 * 1024 * 1024;
 export const MAX_LEAF_BYTES = 1024 * 1024;
 export const MAX_FOOTER_BYTES = 64 * 1024 * 1024;

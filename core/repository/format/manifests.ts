@@ -157,7 +157,13 @@ export function parseManifest<Document>(
   name: string,
   document: unknown,
 ): Document {
-  const result = schema.safeParse(document);
+  let result: z.ZodSafeParseResult<Document>;
+  try {
+    result = schema.safeParse(document);
+  } catch (cause) {
+    // What is nested too deeply for the stack.
+    throw damaged(`the manifest ${name} is not understood`, {}, cause);
+  }
   if (result.success) return result.data;
   throw damaged(`the manifest ${name} is not understood: ${z.prettifyError(result.error)}`);
 }

@@ -8,6 +8,7 @@ import { openEnvelope, sealEnvelope } from "../format/envelope.ts";
 import { ID_BYTES, damaged, objectNames, requireIntact } from "../format/layout.ts";
 import { GARBAGE_LIST_OBJECTS_MAX, garbageListSchema, parseManifest } from "../format/manifests.ts";
 import type { Repository } from "../repository.ts";
+import { readManifestObject } from "../read-whole.ts";
 
 export interface GarbageList {
   readonly name: string;
@@ -63,7 +64,7 @@ async function readGarbageList(
   name: string,
   signal: AbortSignal,
 ): Promise<GarbageList> {
-  const bytes = await repository.store.read(name, undefined, signal);
+  const bytes = await readManifestObject(repository.store, name, signal);
   const { document } = openEnvelope(repository.key, "garbageList", name, bytes);
   const list = parseManifest(garbageListSchema, name, document);
   if (list.diskId !== diskId) throw damaged(`the garbage list ${name} belongs to another disk`);

@@ -2,11 +2,13 @@ import { HoldfastError } from "../../lib/errors.ts";
 import type {
   AccessTier,
   BlobStore,
+  ByteRange,
   CreateOptions,
   OnlineTier,
   StoreCapabilities,
   StoreLock,
   StoredBlob,
+  WholeObject,
 } from "../../ports/blob-store.ts";
 
 interface StoredObject {
@@ -75,7 +77,7 @@ export class MemoryStore implements BlobStore {
 
   async read(
     name: string,
-    range: { readonly offsetBytes: number; readonly lengthBytes: number } | undefined,
+    part: ByteRange | WholeObject,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     signal.throwIfAborted();
@@ -89,14 +91,19 @@ export class MemoryStore implements BlobStore {
         context: { name },
       });
     }
-    if (range === undefined) return Uint8Array.from(object.bytes);
-    const endBytes = range.offsetBytes + range.lengthBytes;
+    if ("maxBytes" in part) {
+      if (object.bytes.length <= part.maxBytes) return Uint8Array.from(object.bytes);
+      throw new HoldfastError("BlobTooLarge", `The object ${name} is too large.`, {
+        context: { name },
+      });
+    }
+    const endBytes = part.offsetBytes + part.lengthBytes;
     if (endBytes > object.bytes.length) {
       throw new HoldfastError("BlobTooShort", `The object ${name} ends before ${endBytes}.`, {
         context: { name },
       });
     }
-    return object.bytes.slice(range.offsetBytes, endBytes);
+    return object.bytes.slice(part.offsetBytes, endBytes);
   }
 
   async *list(prefix: string, signal: AbortSignal): AsyncGenerator<StoredBlob> {

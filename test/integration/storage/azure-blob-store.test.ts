@@ -6,6 +6,7 @@ import { startLocalStorage, type LocalStorage } from "./local-storage.ts";
 
 let storage: LocalStorage;
 const signal = new AbortController().signal;
+const whole = { maxBytes: 2 ** 30 };
 const body = new TextEncoder().encode("bytes");
 const inHours = (count: number) => new Date(Date.now() + count * 3_600_000);
 
@@ -112,9 +113,9 @@ test("a throttled account is waited for; one that stays busy is an error to try 
   await storage.backend.makeBusy("immutable", 3);
   expect(await store.create("x", body, signal)).toBe("created");
   await storage.backend.makeBusy("immutable", 3);
-  expect(await store.read("x", undefined, signal)).toEqual(Buffer.from(body));
+  expect(await store.read("x", whole, signal)).toEqual(Buffer.from(body));
   await storage.backend.makeBusy("immutable", 1000);
-  await expect(store.read("x", undefined, signal)).rejects.toMatchObject({
+  await expect(store.read("x", whole, signal)).rejects.toMatchObject({
     code: "ServerBusy",
     retry: "backoff",
   });

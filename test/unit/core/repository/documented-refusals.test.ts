@@ -64,7 +64,7 @@ it("a damaged key slot: another one opens, the check names it, a backup goes on"
   const good: RepositorySecret = { kind: "password", password: "second" };
   const random = seededRandom("slot");
   await addKeySlot(repository, good, { random, scryptLogN: 10 }, signal);
-  const [first = ""] = [...store.objects.keys()].filter((name) => /password-1\.json$/.test(name));
+  const first = nameOf(store, /password-1\.json$/);
   edit(store, first, (bytes) => bytes.subarray(0, 50));
   const opened = { ...scene, repository: await openRepository(store, good, signal) };
   expect(await listed(opened.repository)).toEqual(["p1", "p2", "p3"]);

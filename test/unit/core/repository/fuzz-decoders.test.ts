@@ -20,7 +20,15 @@ import {
   verifyKeySlot,
   type KeySlot,
 } from "#core/repository/format/key-slot.ts";
-import { unwrapDataKey } from "#core/repository/format/keys.ts";
+import {
+  ZERO_NONCE,
+  manifestKeyOf,
+  seal,
+  unwrapDataKey,
+  unwrapFormerKey,
+  wrapDataKey,
+  wrapFormerKey,
+} from "#core/repository/format/keys.ts";
 import {
   MAX_BLOCK_BYTES,
   MAX_FOOTER_BYTES,
@@ -94,6 +102,11 @@ const envelope = sealEnvelope(envelopeKey, {
 });
 const recoveryKey = Buffer.from(encodeRecoveryKey(new Uint8Array(32)));
 
+const formerKey = { repositoryId: idText, keyId: idText };
+const dataKey = { diskId: "d", keyId: idText };
+/** Deeper than any stack. */
+const deepJson = "[".repeat(20_000) + "]".repeat(20_000);
+
 interface Decoder {
   readonly valid: Uint8Array;
   readonly decode: (bytes: Uint8Array) => unknown;
@@ -150,9 +163,12 @@ const decoders: Record<string, Decoder> = {
     codes: ["NotARepository", "RepositoryTooNew"],
   },
   "data key": {
-    valid: Buffer.alloc(48),
-    decode: (bytes) =>
-      unwrapDataKey(key, { diskId: "d", keyId: idText }, Buffer.from(bytes).toString("base64url")),
+    valid: Buffer.from(wrapDataKey(key, dataKey, new Uint8Array(32)), "base64url"),
+    decode: (bytes) => unwrapDataKey(key, dataKey, Buffer.from(bytes).toString("base64url")),
+  },
+  "former key": {
+    valid: Buffer.from(wrapFormerKey(key, formerKey, new Uint8Array(32)), "base64url"),
+    decode: (bytes) => unwrapFormerKey(key, formerKey, Buffer.from(bytes).toString("base64url")),
   },
   "recovery key": {
     valid: recoveryKey,
@@ -170,6 +186,14 @@ function blockOf(storedBytes: number, rawBytes: number, frameBlocks = 1) {
   const keys = { packId: id, frameKey: key, hashKey: key, hash: new Uint8Array(16) };
   const place = { frameNumber: 0, position: 0, frameBlocks };
   return { offsetBytes: 0, storedBytes, rawBytes, encoding: 2 as const, ...place, ...keys };
+}
+
+/** In place of what follows a colon, if there is one: a member of JSON that is deeply nested. */
+function withDeepJson(valid: Uint8Array, near: number): Buffer {
+  const text = Buffer.from(valid).toString("latin1");
+  const at = text.indexOf(":", near) + 1;
+  const end = text.slice(at).search(/[,}]/) + at;
+  return Buffer.from(text.slice(0, at) + deepJson + text.slice(Math.max(at, end)), "latin1");
 }
 
 function noiseAround(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
@@ -195,11 +219,12 @@ function noiseAround(valid: Uint8Array): fc.Arbitrary<Uint8Array> {
     position.map((end) => Buffer.from(valid.subarray(0, end))),
     fc.uint8Array({ minLength: 1, maxLength: 64 }).map((tail) => Buffer.concat([valid, tail])),
     fc.json().map((text) => Buffer.from(text)),
+    position.map((at) => withDeepJson(valid, at)),
   );
 }
 
-/** Those that start from noise have no content of their own. */
-const withContent = Object.keys(decoders).filter((each) => !["frame", "data key"].includes(each));
+/** It starts from noise and has no content of its own. */
+const withContent = Object.keys(decoders).filter((each) => each !== "frame");
 
 it.each(withContent)("%s: decodes what is valid", (which) => {
   const decoder = decoders[which];
@@ -271,4 +296,43 @@ it("stops a zstd frame that unpacks to more than was recorded", () => {
   expect(bomb.length).toBeLessThan(16 * 1024);
   expect(codeOfCall(() => decompress(bomb, 4096))).toEqual(refusal);
   expect(codeOfCall(() => decompress(bomb, 0))).toEqual(refusal);
+});
+
+it.each(Object.entries(documents))(
+  "%s: a deeply nested value anywhere in the document is refused or left out",
+  (_kind, { schema, valid }) => {
+    const deep: unknown = JSON.parse(deepJson);
+    for (const member of [...Object.keys(valid), "unknown"]) {
+      const answer = codeOfCall(() =>
+        parseManifest<unknown>(schema, name, { ...valid, [member]: deep }),
+      );
+      if (answer instanceof Error) expect(answer).toEqual(refusal);
+      else expect(answer).not.toHaveProperty(member);
+    }
+    expect(codeOfCall(() => parseManifest<unknown>(schema, name, deep))).toEqual(refusal);
+  },
+);
+
+function sealedText(text: Buffer): Buffer {
+  const header = Buffer.from(envelope.subarray(0, 64));
+  header.writeUInt32LE(text.length, 12);
+  const aad = Buffer.concat([header, Buffer.from(name)]);
+  return Buffer.concat([header, seal(manifestKeyOf(key, id), ZERO_NONCE, aad, compress(text))]);
+}
+
+it("refuses an envelope of deeply nested JSON before it is parsed", () => {
+  const text = Buffer.alloc(MAX_MANIFEST_BYTES, "[");
+  const opened = codeOfCall(() => openEnvelope(envelopeKey, "diskPoint", name, sealedText(text)));
+  expect(opened).toEqual(
+    expect.objectContaining({ message: expect.stringContaining("nested too deeply") }),
+  );
+});
+
+it("seals no document that it would not open", () => {
+  const options = { kind: "vmPoint", name, objectId: id } as const;
+  const deep: unknown = JSON.parse("[".repeat(101) + "]".repeat(101));
+  const bug = expect.objectContaining({ code: "Bug" });
+  expect(codeOfCall(() => sealEnvelope(envelopeKey, { ...options, document: deep }))).toEqual(bug);
+  const large = "x".repeat(MAX_MANIFEST_BYTES);
+  expect(codeOfCall(() => sealEnvelope(envelopeKey, { ...options, document: large }))).toEqual(bug);
 });

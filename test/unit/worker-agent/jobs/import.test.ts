@@ -29,6 +29,7 @@ import { noKeyVault } from "../no-key-vault.ts";
 import { noProbeNetwork } from "../no-probe-network.ts";
 
 const signal = new AbortController().signal;
+const whole = { maxBytes: 2 ** 30 };
 const board = new ProgressBoard();
 const encryption = { kind: "none" } as const;
 const sizeBytes = 256 * 1024;
@@ -229,7 +230,7 @@ test("a store that fails fails the job, and an empty repository has no pages", a
 });
 
 async function replace(name: string, change: (bytes: Buffer) => unknown): Promise<void> {
-  const bytes = Buffer.from(await store.read(name, undefined, signal));
+  const bytes = Buffer.from(await store.read(name, whole, signal));
   change(bytes);
   await store.delete(name, signal);
   await store.create(name, bytes, signal);
