@@ -157,7 +157,9 @@ async function endpointOf(
 export const planDiskAccessesOf = defineActivity("plan-disk-accesses", async (context, input) => {
   const { location, subscriptionId, slots, retiring } = input;
   const pool = { location, subscriptionId };
-  const plan = await readDiskAccessPlan(context, pool, { slots, retiring });
+  const plan = await explained("read disk accesses", pool, "", () =>
+    readDiskAccessPlan(context, pool, { slots, retiring }),
+  );
   const [refusal] = plan.refusals;
   if (refusal !== undefined) throw new HoldfastError("EndpointRefused", `${refusal}.`);
   await noteUse(context, pool, plan);
@@ -247,14 +249,14 @@ function crossingOf(workerResourceGroupId: string, { subscriptionId }: DiskPool)
  * What a deployment lacks for disks of this subscription, told with Azure's own words.
  * @param otherwise advice where the code alone tells nothing; none when empty
  */
-async function explained(
+async function explained<Value>(
   what: string,
   { subscriptionId }: DiskPool,
   otherwise: string,
-  call: () => Promise<void>,
-): Promise<void> {
+  call: () => Promise<Value>,
+): Promise<Value> {
   try {
-    await call();
+    return await call();
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     const advice = ADVICE.get(error.code);

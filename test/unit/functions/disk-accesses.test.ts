@@ -205,6 +205,19 @@ describe("disk accesses of a backup", () => {
     expect(error?.message).toContain(`in subscription ${SUBSCRIPTION}, make the resource group`);
   });
 
+  it("tell which role is missing where they may not even be read", async () => {
+    const vm = vmWith(2);
+    const world = await prepare([vm]);
+    const refuse = (): never => {
+      throw new HoldfastError("AuthorizationFailed", "Azure refused.");
+    };
+    Object.assign(world.azure.compute, { listDiskAccesses: refuse });
+    expect(await backUp(world, vm)).toMatchObject({ value: { state: "failed" } });
+    const { error } = await world.context.records.sessions.get(sessionOf(vm, "1"));
+    expect(error?.message).toContain(`may not read disk accesses: in subscription ${SUBSCRIPTION}`);
+    expect(error?.message).toContain("the role 'Holdfast disk accesses'");
+  });
+
   it("tell what to do when Azure connects nothing across subscriptions", async () => {
     const vm = vmWith(2);
     const workers = "/subscriptions/22222222-0000-4000-8000-000000000002/resourceGroups/workers";
