@@ -20,8 +20,10 @@ async function prepare(fields: Partial<WorkerConfiguration> = {}): Promise<World
 
 let runs = 0;
 
-async function backUp(world: World): Promise<{ state: string; log: string[]; attempt: number }> {
-  const vm = createTestVm();
+async function backUp(
+  world: World,
+  vm = createTestVm(),
+): Promise<{ state: string; log: string[]; attempt: number }> {
   const sessionId = `backup-${vm.vmId}-20261122T0130${String(runs++).padStart(2, "0")}Z-manual`;
   await world.driver.run(ORCHESTRATORS.backupVm, sessionId, {
     sessionId,
@@ -116,6 +118,34 @@ describe("launch of a worker", () => {
       "holdfast-control-plane": world.context.config.controlPlaneId,
     });
     expect(await shown(world)).toEqual([]);
+  });
+});
+
+describe("a worker that others wait for", () => {
+  const ends = [0, 15, 30, 45].map((seconds) => 7200 + seconds);
+  it.each(ends)("goes to the next within three polls, after %i s of work", async (workSeconds) => {
+    const world = await prepare({ maximum: 1 });
+    const other = createTestVm("db", "bbbbbbbb-0000-4000-8000-00000000000b");
+    world.azure.vms.set(other.resourceId, other);
+    const workMs = workSeconds * 1000;
+    const succeed = world.work;
+    world.work = (job) => {
+      const done = succeed(job);
+      const beat = { kind: "heartbeat", memoryBytes: 1 } as const;
+      for (let ms = 60_000; ms < workMs; ms += 60_000)
+        world.driver.later(ms, () => world.send(job.workerId, beat));
+      if (done !== undefined) world.driver.later(workMs, () => world.send(job.workerId, done));
+      return undefined;
+    };
+    const ended = await Promise.all([backUp(world), backUp(world, other)]);
+    expect(ended.map(({ state }) => state)).toEqual(["succeeded", "succeeded"]);
+    const jobs = await collect(world.context.records.jobs.list());
+    const ofBackups = jobs.map(({ value }) => value).filter(({ spec }) => spec.kind === "backup");
+    const [first, second] = ofBackups.sort((one, two) =>
+      (one.dispatchedAt ?? "").localeCompare(two.dispatchedAt ?? ""),
+    );
+    const idleMs = Date.parse(second?.dispatchedAt ?? "") - Date.parse(first?.finishedAt ?? "");
+    expect(idleMs).toBeLessThanOrEqual(3 * world.context.config.run.pollSeconds * 1000);
   });
 });
 
