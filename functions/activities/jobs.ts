@@ -151,14 +151,34 @@ export const readJobState = defineActivity("read-job-state", async (context, inp
   return { state: "running" as const, silentSeconds };
 });
 
+/**
+ * A snapshot has one SAS for all who ask: it ends with the last job that holds it. The rows are the
+ * holders; of two jobs that end at the same time, the one whose row goes last sees no other.
+ */
 export const revokeGrants = defineActivity("revoke-grants", async (context, { jobId }, signal) => {
   const { records, compute } = context;
   const open: { id: string; resourceId: string }[] = [];
   for await (const { id, value } of records.grants.list({ prefix: `${jobId}~` }))
     open.push({ id, resourceId: value.resourceId });
+  if (open.length === 0) return { revokedCount: 0 };
+  const shared = await listGrantedToOthers(context, jobId);
   await mapBounded(open, GRANTS_AT_ONCE, async ({ id, resourceId }) => {
-    await compute.revokeAccess(resourceId, signal);
+    const isShared = shared.has(resourceId.toLowerCase());
+    if (!isShared) await compute.revokeAccess(resourceId, signal);
     await records.grants.delete(id);
+    if (!isShared) return;
+    const left = await listGrantedToOthers(context, jobId);
+    if (!left.has(resourceId.toLowerCase())) await compute.revokeAccess(resourceId, signal);
   });
   return { revokedCount: open.length };
 });
+
+async function listGrantedToOthers(
+  { records }: AppContext,
+  jobId: string,
+): Promise<ReadonlySet<string>> {
+  const granted = new Set<string>();
+  for await (const { value } of records.grants.list())
+    if (value.jobId !== jobId) granted.add(value.resourceId.toLowerCase());
+  return granted;
+}

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import type { ProbeCode, ProbeKind, ProbeResult } from "#core/model/doctor.ts";
 import type { DoctorJob } from "#core/protocol/job.ts";
+import { ACTIVITIES } from "#functions/activities/all-activities.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { callEndpoint, type Started } from "./api-caller.ts";
 import { ZONE_GROUP_ID } from "./fake-region.ts";
@@ -312,6 +313,25 @@ describe("the doctor on demand", () => {
     const { probed } = await lookNow();
     expect(probed.map(({ targetId }) => targetId)).not.toContain(busy);
     expect([...world.azure.liveSas.keys()]).toEqual([busyId]);
+  });
+
+  it("leaves the access to a job that began to read while it looked, which ends it", async () => {
+    await backUp();
+    const { grants } = world.context.records;
+    const grantedAt = world.context.clock().toISOString();
+    world.look = (job) => {
+      for (const [resourceId] of world.azure.liveSas) {
+        const row = { jobId: "reader", sessionId: "reader", resourceId, access: "Read" } as const;
+        void grants.put(`reader~${resourceId.length}`, { ...row, grantedAt });
+      }
+      return job.probes.map(healthyProbe);
+    };
+    expect((await lookNow()).state).toBe("succeeded");
+    const held = (await collect(grants.list())).map(({ value }) => value);
+    expect(held.map(({ jobId }) => jobId)).toEqual(["reader"]);
+    expect([...world.azure.liveSas.keys()]).toEqual(held.map(({ resourceId }) => resourceId));
+    await ACTIVITIES["revoke-grants"].run(world.context, { jobId: "reader" });
+    expect(world.azure.liveSas.size).toBe(0);
   });
 
   it("names the endpoint of a disk access without any snapshot", async () => {
