@@ -15,7 +15,6 @@ import { ScatteredDisk } from "./scattered-disk.ts";
 const TIB = 2 ** 40;
 const SIZES_TIB = [1, 8, 32];
 const EXTENT_COUNT = 12_000;
-export const MEMORY_BAR_MIB = 512;
 
 export const memoryTaskSchema = z.object({
   folder: z.string(),
@@ -25,7 +24,7 @@ export const memoryTaskSchema = z.object({
 
 type MemoryTask = z.infer<typeof memoryTaskSchema>;
 
-const memoryPeaksSchema = z.object({
+const peaksSchema = z.object({
   sizeTib: z.number(),
   extentCount: z.number(),
   /** Highest so far after each step. */
@@ -34,21 +33,21 @@ const memoryPeaksSchema = z.object({
   restoreMib: z.number(),
 });
 
-export type MemoryPeaks = z.infer<typeof memoryPeaksSchema>;
+export type MoverPeaks = z.infer<typeof peaksSchema>;
 
-export async function runMemory(folder: string): Promise<MemoryPeaks[]> {
-  const peaks: MemoryPeaks[] = [];
+export async function runMemory(folder: string): Promise<MoverPeaks[]> {
+  const peaks: MoverPeaks[] = [];
   for (const sizeTib of SIZES_TIB) {
     const own = join(folder, `${sizeTib}-tib`);
     const task: MemoryTask = { folder: own, sizeTib, extentCount: EXTENT_COUNT };
-    peaks.push(await inChild("memory", task, memoryPeaksSchema));
+    peaks.push(await inChild("memory", task, peaksSchema));
     await rm(own, { recursive: true });
   }
   return peaks;
 }
 
 /** In the child. */
-export async function measureMemory(task: MemoryTask): Promise<MemoryPeaks> {
+export async function measureMemory(task: MemoryTask): Promise<MoverPeaks> {
   const signal = new AbortController().signal;
   const { sizeTib, extentCount } = task;
   const shape = { sizeBytes: sizeTib * TIB, extentCount };

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { findDifference, findFileDifference } from "#local/demo/compare-disks.ts";
@@ -19,6 +18,7 @@ import {
   type TestStack,
 } from "./test-stack.ts";
 import { plantSecrets } from "./planted-secrets.ts";
+import { watchWorkerMemory } from "./worker-memory.ts";
 import { findSecrets } from "./secret-search.ts";
 import { createBodyRecorder } from "../conformance/body-recorder.ts";
 
@@ -198,30 +198,3 @@ test("no secret is in a queue, a table, a history or a log", { timeout: 120_000 
   const others = found.filter((text) => !planted.some((pattern) => pattern.test(text)));
   expect(others).toEqual([]);
 });
-
-/** Highest resident memory of any agent process until stopped, from the kernel's own count. */
-function watchWorkerMemory({ stack }: TestStack): { stop(): Promise<number> } {
-  let peakBytes = 0;
-  const end = new AbortController();
-  const watch = async () => {
-    while (!end.signal.aborted) {
-      for (const vm of await stack.estate.listVms()) {
-        for (const { processId, commandLine } of await stack.cloud.vmHost.listProcesses(vm.vmId)) {
-          if (!commandLine.includes("agent.mjs")) continue;
-          const status = await readFile(`/proc/${processId}/status`, "utf8").catch(() => "");
-          const kib = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0);
-          peakBytes = Math.max(peakBytes, kib * 1024);
-        }
-      }
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    }
-  };
-  const watching = watch();
-  return {
-    async stop() {
-      end.abort();
-      await watching;
-      return peakBytes;
-    },
-  };
-}
