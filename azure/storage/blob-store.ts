@@ -13,6 +13,7 @@ import type {
 } from "#core/ports/blob-store.ts";
 import { asListed, tierName } from "./blob-properties.ts";
 import { keepLease } from "./blob-lease.ts";
+import { uploadBody } from "./upload-body.ts";
 import { uploadParts } from "./upload-parts.ts";
 import { azureCodeOf, callAzure, listAzure, readAzure, statusOf } from "../errors.ts";
 
@@ -80,11 +81,9 @@ export class AzureBlobStore implements BlobStore {
     const { tier, immutableUntil } = options;
     if (immutableUntil !== undefined) await this.#requireImmutability(name, signal);
     const blob = this.#container.getBlockBlobClient(this.#prefix + name);
-    // A Buffer over the same bytes: the SDK sends that as it is.
-    const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     return callAzure(`create the object ${name}`, async () => {
       try {
-        const { versionId } = await blob.upload(bytes, bytes.length, {
+        const { versionId } = await blob.upload(uploadBody(body), body.length, {
           conditions: { ifNoneMatch: "*" },
           abortSignal: signal,
           ...(tier === undefined ? {} : { tier: tierName(tier) }),

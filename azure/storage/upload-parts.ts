@@ -6,6 +6,7 @@
 import { randomUUID } from "node:crypto";
 import type { BlockBlobClient, BlockBlobCommitBlockListOptions } from "@azure/storage-blob";
 import { azureCodeOf, statusOf } from "../errors.ts";
+import { uploadBody } from "./upload-body.ts";
 
 /** Parts of one blob on their way at the same time; each is in memory until it was stored. */
 const PARTS_UNDER_WAY = 4;
@@ -53,10 +54,8 @@ async function stageParts(
       const number = String(blockIds.length).padStart(5, "0");
       const blockId = Buffer.from(`${upload}-${number}`).toString("base64");
       blockIds.push(blockId);
-      // A Buffer over the same bytes: the SDK sends that as it is.
-      const bytes = Buffer.from(part.buffer, part.byteOffset, part.byteLength);
       const staging = blob
-        .stageBlock(blockId, bytes, bytes.length, { abortSignal: signal })
+        .stageBlock(blockId, uploadBody(part), part.length, { abortSignal: signal })
         .then(() => undefined)
         .catch((error: unknown) => {
           failure ??= { error };
