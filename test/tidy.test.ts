@@ -152,6 +152,14 @@ const arrows: readonly Arrow[] = [
       !["core/repository", "worker-agent", "cli", "azure/storage"].some((f) => inFolder(from, f)),
   },
   {
+    rule: "the independent reader imports nothing but Node and itself",
+    why: "it shows that the page of the format is enough to write a reader",
+    broken: ({ from, to }) =>
+      from.startsWith("test/vectors/repository/independent-") &&
+      !to.startsWith("node:") &&
+      !to.startsWith("test/vectors/repository/independent-"),
+  },
+  {
     rule: "orchestrators import core, names, types of activities and durable-functions only",
     why: "they are replayed: anything else may differ between replays",
     broken: ({ from, to, typeOnly }) =>
@@ -180,6 +188,8 @@ describe("import rules", () => {
   test("the check sees imports at all", () => {
     expect(imports.length).toBeGreaterThan(20);
     expect(imports.some(({ to }) => to === "core/lib/errors.ts")).toBe(true);
+    const independent = imports.filter(({ from }) => from.includes("/independent-reader"));
+    expect(independent.length).toBeGreaterThan(3);
   });
 });
 

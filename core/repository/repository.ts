@@ -18,6 +18,7 @@ import {
 import { ID_BYTES, KEY_BYTES, MAX_DESCRIPTOR_BYTES, objectNames } from "./format/layout.ts";
 import { readWhole } from "./read-whole.ts";
 import { readmeText } from "./readme-text.ts";
+import { findUnfinishedCreation, type UnfinishedCreation } from "./unfinished-creation.ts";
 import { descriptorKey, findRepositoryKey } from "./repository-key.ts";
 
 /** An open repository: its store and the keys to it. Holds no other state; share it freely. */
@@ -53,16 +54,11 @@ export async function createRepository(
   if ((await readDescriptor(store, signal)) === undefined) {
     await requireNoBackups(store, signal);
     const { encryption } = options;
-    const keyId = Buffer.from(options.random(ID_BYTES)).toString("hex");
-    const repositoryId = Buffer.from(options.random(ID_BYTES)).toString("hex");
-    const repositoryKey = options.random(KEY_BYTES);
-    const slotId = FIRST_SLOT_IDS[encryption.kind];
-    const identity = { repositoryId, keyId, slotId };
-    const slot = await createKeySlot(identity, repositoryKey, encryption, options, signal);
-    // The slot first: a crash in between leaves a slot without a repository, never the reverse.
-    const slotBytes = encodeKeySlot(slot, repositoryKey);
-    await store.create(objectNames.keySlot(keyId, slotId), slotBytes, signal);
+    const { identity, repositoryKey } =
+      (await findUnfinishedCreation(store, encryption, signal)) ??
+      (await createFirstSlot(store, options, signal));
     await store.create(objectNames.readme, Buffer.from(readmeText()), signal);
+    const { repositoryId, keyId } = identity;
     const descriptor = newDescriptor({
       repositoryId,
       keyId,
@@ -72,6 +68,24 @@ export async function createRepository(
     await store.create(objectNames.descriptor, encodeDescriptor(descriptor, repositoryKey), signal);
   }
   return openRepository(store, options.encryption, signal);
+}
+
+/** The slot first: a crash after it leaves a slot without a repository, never the reverse. */
+async function createFirstSlot(
+  store: BlobStore,
+  options: CreateRepositoryOptions,
+  signal: AbortSignal,
+): Promise<UnfinishedCreation> {
+  const { encryption, random } = options;
+  const keyId = Buffer.from(random(ID_BYTES)).toString("hex");
+  const repositoryId = Buffer.from(random(ID_BYTES)).toString("hex");
+  const repositoryKey = Buffer.from(random(KEY_BYTES));
+  const slotId = FIRST_SLOT_IDS[encryption.kind];
+  const identity = { repositoryId, keyId, slotId };
+  const slot = await createKeySlot(identity, repositoryKey, encryption, options, signal);
+  const slotBytes = encodeKeySlot(slot, repositoryKey);
+  await store.create(objectNames.keySlot(keyId, slotId), slotBytes, signal);
+  return { identity, repositoryKey };
 }
 
 /** A new repository over the backups of one whose descriptor got lost would lose them for good. */

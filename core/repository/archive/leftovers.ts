@@ -1,11 +1,13 @@
 /**
- * Leftovers: objects in the folders of archives that no archive needs. A writer that died leaves
- * packs without a manifest; a deletion that died, or met immutable objects, leaves them too.
+ * Leftovers: objects in the folders of archives that no archive needs, and copies that no retrieval
+ * names. A writer that died leaves packs without a manifest; a deletion that died, or met immutable
+ * objects, leaves them too, and so does a retrieval that starts copies while it is deleted.
  */
 import { mapBounded } from "../../lib/bounded-pool.ts";
 import { codeOf } from "../../lib/errors.ts";
 import type { StoredBlob } from "../../ports/blob-store.ts";
 import { requireFeatures } from "../format/descriptor.ts";
+import { objectNames } from "../format/layout.ts";
 import type { Repository } from "../repository.ts";
 import { holdArchives } from "./archives-lock.ts";
 import {
@@ -83,8 +85,9 @@ export interface CollectedLeftovers extends DeletedObjects {
 const FOLDER = /^archives\/([^/]+)\/([^/]+)\/./;
 
 /**
- * Deletes leftovers in the folders of all archives that were written before `olderThan` (no writer
- * lives that long). A folder without a manifest is judged by its newest object. Safe to repeat.
+ * Deletes leftovers in the folders of all archives and retrievals that were written before `olderThan`
+ * (no writer lives that long). A folder without a manifest is judged by its newest object. Safe to
+ * repeat.
  */
 export async function collectArchiveLeftovers(
   repository: Repository,
@@ -98,7 +101,7 @@ export async function collectArchiveLeftovers(
     if (vmId === undefined || archiveId === undefined) continue;
     folders.set(`${vmId}/${archiveId}`, { vmId, archiveId });
   }
-  const total = { deletedObjects: 0, deletedBytes: 0, immutableObjects: 0 };
+  const total = { ...(await collectCopies(repository, olderThan, signal)) };
   const skipped: (ArchiveName & { reason: string })[] = [];
   for (const archiveName of folders.values()) {
     try {
@@ -133,4 +136,31 @@ async function collectInFolder(
     const isYoung = found.some(({ modifiedAt }) => modifiedAt >= olderThan);
     return deleteAll(repository, isYoung ? [] : found, signal);
   }
+}
+
+/** Copies without a record: nobody waits for them, and they are paid for in an online tier. */
+async function collectCopies(
+  repository: Repository,
+  olderThan: Date,
+  signal: AbortSignal,
+): Promise<DeletedObjects> {
+  const copies = new Map<string, StoredBlob[]>();
+  const recorded = new Set<string>();
+  for await (const blob of repository.store.list("retrievals/", signal)) {
+    const retrievalId = blob.name.split("/")[1] ?? "";
+    const folder = objectNames.retrievalFolder(retrievalId);
+    if (blob.name === objectNames.retrieval(retrievalId)) recorded.add(folder);
+    else if (blob.name.startsWith(`${folder}disks/`)) {
+      copies.set(folder, [...(copies.get(folder) ?? []), blob]);
+    }
+  }
+  const left = [...copies].filter(
+    ([folder, found]) =>
+      !recorded.has(folder) && found.every(({ modifiedAt }) => modifiedAt < olderThan),
+  );
+  return deleteAll(
+    repository,
+    left.flatMap(([, found]) => found),
+    signal,
+  );
 }

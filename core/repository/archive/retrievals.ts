@@ -7,6 +7,7 @@ import type { z } from "zod";
 import { mapBounded } from "../../lib/bounded-pool.ts";
 import { HoldfastError, codeOf } from "../../lib/errors.ts";
 import type { OnlineTier, StoredBlob } from "../../ports/blob-store.ts";
+import { asDamage } from "../block-map.ts";
 import { requireFeatures } from "../format/descriptor.ts";
 import { openEnvelope, sealEnvelope } from "../format/envelope.ts";
 import { ID_BYTES, damaged, objectNames, requireSafeName } from "../format/layout.ts";
@@ -53,7 +54,8 @@ export interface StartRetrievalOptions extends ArchiveName {
 
 /**
  * Starts copies of the packs of some disks out of the archive tier; they take hours. Doing it again
- * starts what is missing and tells how far the others are.
+ * starts what is missing and tells how far the others are. It needs no lock: it creates only what its
+ * id names, each object if absent, and deletes only copies that can never come.
  *
  * Errors: `ArchiveNotFound`, `DiskNotInArchive`, `RetrievalExists` (the id names another retrieval),
  * `RepositoryDamaged`.
@@ -64,10 +66,26 @@ export async function startRetrieval(
   signal: AbortSignal,
 ): Promise<RetrievalState> {
   requireFeatures(repository.descriptor, "write");
-  const { store } = repository;
   const open = await openArchive(repository, options, signal);
   for (const diskId of options.diskIds) requireDisk(open, diskId);
   const retrieval = await recordRetrieval(repository, options, signal);
+  try {
+    await startCopies(repository, open, retrieval, signal);
+    return stateOf(retrieval, await listCopies(repository, open, retrieval, signal));
+  } catch (cause) {
+    // What is missing may be missing because the archive was deleted meanwhile.
+    if (codeOf(cause) === "RepositoryDamaged") await openArchive(repository, options, signal);
+    throw cause;
+  }
+}
+
+async function startCopies(
+  repository: Repository,
+  open: OpenArchive,
+  retrieval: Retrieval,
+  signal: AbortSignal,
+): Promise<void> {
+  const { store } = repository;
   const copies = await listCopies(repository, open, retrieval, signal);
   const missing = copies.filter(({ state }) => state === "missing");
   const folder = archiveFolderOf(open.archive);
@@ -78,9 +96,12 @@ export async function startRetrieval(
       requireFeatures(repository.descriptor, "delete");
       await store.delete(copyName, signal);
     }
-    await store.startRetrieval(folder + name, copyName, { tier, priority }, signal);
+    try {
+      await store.startRetrieval(folder + name, copyName, { tier, priority }, signal);
+    } catch (cause) {
+      throw asDamage(cause, "an archive has lost a pack", folder + name);
+    }
   });
-  return stateOf(retrieval, await listCopies(repository, open, retrieval, signal));
 }
 
 /** Throws `RetrievalNotFound`, `ArchiveNotFound`, `RepositoryDamaged`. */

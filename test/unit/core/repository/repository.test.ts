@@ -1,5 +1,7 @@
 import { expect, it } from "vitest";
 import { createRepository, openRepository } from "#core/repository/index.ts";
+import { encodeRecoveryKey } from "#core/repository/format/recovery-key.ts";
+import { DyingStore } from "#core/repository/testing/dying-store.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import { failureOf, newRepository, password, reopen, seededRandom, signal } from "./fixtures.ts";
 
@@ -18,6 +20,78 @@ it("creating twice with the same secret opens what is there", async () => {
   expect(second.descriptor).toEqual(first.descriptor);
   // README.txt, repo.json and one key slot.
   expect(store.objects.size).toBe(3);
+});
+
+const recovery = {
+  kind: "recovery-key",
+  recoveryKey: encodeRecoveryKey(seededRandom("recovery")(32)),
+} as const;
+
+it.each([recovery, { kind: "none" } as const])(
+  "a creation that died anywhere is finished by the next one, with $kind, and nothing is left over",
+  async (encryption) => {
+    const options = { encryption, now: new Date(0) };
+    for (const after of [false, true]) {
+      for (let at = 0; ; at++) {
+        const store = new MemoryStore();
+        const dying = new DyingStore(store, { at, after, aftermath: "dies" });
+        const first = { ...options, random: seededRandom("first") };
+        await failureOf(createRepository(dying, first, signal));
+        const second = { ...options, random: seededRandom("second") };
+        const created = await createRepository(store, second, signal);
+        expect(store.objects.size).toBe(3);
+        const { descriptor } = await openRepository(store, encryption, signal);
+        expect(descriptor).toEqual(created.descriptor);
+        if (!dying.hasStruck) break;
+      }
+    }
+  },
+);
+
+it("a creation takes no key from a slot that it cannot open, or that somebody changed", async () => {
+  const store = new MemoryStore();
+  const options = { encryption: recovery, now: new Date(0) };
+  await createRepository(store, { ...options, random: seededRandom("first") }, signal);
+  store.objects.delete("repo.json");
+  const [name = ""] = [...store.objects.keys()].filter((each) => each.startsWith("keys/"));
+  replaceObject(store, name, (text) => text.replace('"version": 1', '"version": 1, "more": 1'));
+  const created = await createRepository(
+    store,
+    { ...options, random: seededRandom("second") },
+    signal,
+  );
+  expect(name).not.toContain(created.descriptor.keyId);
+  const other = encodeRecoveryKey(seededRandom("other")(32));
+  store.objects.delete("repo.json");
+  const third = { kind: "recovery-key", recoveryKey: other } as const;
+  await createRepository(
+    store,
+    { encryption: third, now: new Date(0), random: seededRandom("third") },
+    signal,
+  );
+  expect([...store.objects.keys()].filter((each) => each.startsWith("keys/"))).toHaveLength(3);
+});
+
+it("a creation takes no key from a slot of a key vault: anybody can make one", async () => {
+  const store = new MemoryStore();
+  const keyId = "https://v.example/keys/k/1";
+  const vault = {
+    wrap: async (_keyId: string, secret: Uint8Array) => ({ keyId, wrapped: secret }),
+    unwrap: async (_keyId: string, wrapped: Uint8Array) => wrapped,
+  };
+  const options = { encryption: { kind: "key-vault", keyId, vault } as const, now: new Date(0) };
+  const planted = await createRepository(
+    store,
+    { ...options, random: seededRandom("evil") },
+    signal,
+  );
+  store.objects.delete("repo.json");
+  const created = await createRepository(
+    store,
+    { ...options, random: seededRandom("own") },
+    signal,
+  );
+  expect(created.key.repositoryKey).not.toEqual(planted.key.repositoryKey);
 });
 
 it("refuses a wrong password", async () => {
