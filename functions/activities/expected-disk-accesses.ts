@@ -6,6 +6,7 @@ import {
 import type { AppContext } from "../app-context.ts";
 import { readWorkerConfiguration } from "../worker-configurations.ts";
 import { poolNamesOf, readDiskAccessPlan } from "./disk-accesses.ts";
+import { isWorker } from "./policies.ts";
 
 interface ExpectedAction {
   readonly kind: DiskAccessActionKind;
@@ -63,7 +64,7 @@ async function readExpectedSlots(
   for (const subscriptionId of config.subscriptionIds) {
     const diskCounts: number[] = [];
     for await (const vm of compute.listVms(subscriptionId))
-      if (vm.location === location) diskCounts.push(vm.diskCount);
+      if (vm.location === location && !isWorker(context, vm)) diskCounts.push(vm.diskCount);
     const largest = diskCounts.sort((one, other) => other - one).slice(0, maximum);
     const slots = largest.reduce((sum, count) => sum + count * SLOTS_PER_BACKED_UP_DISK, 0);
     if (slots > 0) expected.push({ subscriptionId, slots });

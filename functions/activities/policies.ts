@@ -1,3 +1,4 @@
+import { CONTROL_PLANE_TAG } from "#core/backup/snapshot-tags.ts";
 import { HoldfastError } from "#core/lib/errors.ts";
 import { chooseVms } from "#core/schedule/choose-vms.ts";
 import type { VmSummary } from "#core/model/vm-configuration.ts";
@@ -40,10 +41,14 @@ export const chooseVmsOfPolicy = defineActivity("choose-vms", async (context, in
   return { count: targets.length, maxConcurrentVms: policy.maxConcurrentVms };
 });
 
-/** Our own workers live in their own resource group; nobody backs them up. */
-export function isWorker(context: AppContext, vm: VmSummary): boolean {
-  const group = `${context.config.worker.resourceGroupId.toLowerCase()}/`;
-  return vm.resourceId.toLowerCase().startsWith(group);
+/**
+ * Our own workers: by their resource group, and by their tag where a region's configuration names
+ * another one. Nobody backs them up.
+ */
+export function isWorker({ config }: AppContext, { resourceId, tags }: VmSummary): boolean {
+  const group = `${config.worker.resourceGroupId.toLowerCase()}/`;
+  const isTagged = tags[CONTROL_PLANE_TAG] === config.controlPlaneId;
+  return isTagged || resourceId.toLowerCase().startsWith(group);
 }
 
 export const readPolicyTarget = defineActivity("read-policy-target", async (context, input) => {

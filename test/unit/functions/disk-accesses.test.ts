@@ -1,5 +1,7 @@
 import { describe, expect, it } from "vitest";
+import { CONTROL_PLANE_TAG } from "#core/backup/snapshot-tags.ts";
 import { HoldfastError } from "#core/lib/errors.ts";
+import { resourceGroupOf } from "#core/model/resource-id.ts";
 import type { DiskConfiguration, VmConfiguration } from "#core/model/vm-configuration.ts";
 import { readExpectedDiskAccesses } from "#functions/activities/expected-disk-accesses.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
@@ -66,6 +68,13 @@ async function sweep(world: World): Promise<void> {
   await world.driver.run(ORCHESTRATORS.sweep, `sweep-${sweeps++}`, { settings });
 }
 
+const workerRequest = {
+  nicId: "/nic",
+  vmSize: "Standard_F4s_v2",
+  image: { kind: "marketplace", urn: "a:b:c:d" },
+  osDisk: "ephemeral",
+  identityResourceId: "/identity",
+} as const;
 const holders = (world: World) => world.driver.diskSlots.get(POOL)?.holders ?? [];
 const accesses = (world: World) => world.azure.ofType("diskAccess").map(({ id }) => id);
 const endpoints = (world: World) =>
@@ -138,9 +147,29 @@ describe("disk accesses of a backup", () => {
     expect(world.azure.region.made).toEqual(
       expect.arrayContaining(told.filter((id) => id.includes("/privateDnsZoneGroups/"))),
     );
+    // The workers that are there now are nobody's to back up.
+    expect(world.azure.ofType("worker")).toHaveLength(2);
     const [after] = await readExpectedDiskAccesses(world.context, "westeurope");
-    expect(after).toMatchObject({ actions: [], neededCount: 2 });
+    expect(after).toMatchObject({ actions: [], neededCount: 2, slots: expected?.slots });
     expect(await readExpectedDiskAccesses(world.context, "northeurope")).toEqual([]);
+  });
+
+  it("are not told for workers, wherever a configuration puts them", async () => {
+    const world = await prepare([]);
+    const { config } = world.context;
+    const { subscriptionId } = resourceGroupOf(config.worker.resourceGroupId);
+    const id = `/subscriptions/${subscriptionId}/resourceGroups/elsewhere/providers/Microsoft.Compute/virtualMachines/w`;
+    const request = { vmResourceId: id, location: "westeurope", priority: "regular" } as const;
+    const ours = { [CONTROL_PLANE_TAG]: config.controlPlaneId };
+    const others = { [CONTROL_PLANE_TAG]: "another control plane" };
+    for (const [tags, count] of [
+      [ours, 0],
+      [others, 1],
+    ] as const) {
+      world.azure.resources.delete(id);
+      await world.azure.compute.startWorkerVm({ ...workerRequest, ...request, tags });
+      expect(await readExpectedDiskAccesses(world.context, "westeurope")).toHaveLength(count);
+    }
   });
 
   it("carry bases that had another disk access or none", async () => {

@@ -21,6 +21,7 @@ export interface FakeResource {
     "vm" | "worker" | "disk" | "snapshot" | "nic" | "network" | "account" | "diskAccess";
   readonly tags: Readonly<Record<string, string>>;
   readonly sizeBytes: number;
+  /** Disk of a snapshot; location of a disk access or worker. */
   readonly sourceId: string;
   reads: number;
   /** Of a disk or snapshot. */
@@ -130,6 +131,13 @@ export function createFakeAzure(): FakeAzure {
           if (!vm.resourceId.startsWith(`/subscriptions/${subscriptionId}/`)) continue;
           const { vmId, resourceId, name, location, vmSize, tags } = vm;
           yield { vmId, resourceId, name, location, vmSize, tags, diskCount: 2 };
+        }
+        // Workers are VMs like others to Azure.
+        for (const { id, sourceId, tags } of azure.ofType("worker")) {
+          if (!id.startsWith(`/subscriptions/${subscriptionId}/`)) continue;
+          const name = id.slice(id.lastIndexOf("/") + 1);
+          const vm = { vmId: `vm-${name}`, resourceId: id, name, location: sourceId };
+          yield { ...vm, vmSize: "Standard_F4s_v2", tags, diskCount: 1 };
         }
       },
       readVm: async (id) => {
@@ -247,7 +255,8 @@ export function createFakeAzure(): FakeAzure {
         if (refusal !== undefined && refusal.when === "at once")
           throw new HoldfastError(refusal.code, `no ${request.vmSize} here`);
         const diskState = refusal === undefined ? "running" : `failed/${refusal.code}`;
-        add(request.vmResourceId, { type: "worker", tags: request.tags, diskState });
+        const { tags, location: sourceId } = request;
+        add(request.vmResourceId, { type: "worker", tags, sourceId, diskState });
       },
       readWorkerVm: async (id) => {
         const found = read(id);
