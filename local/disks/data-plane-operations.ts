@@ -12,6 +12,7 @@ import {
 import { findBlob, type ExportedBlob } from "./exported-blob.ts";
 import { encodePageList, parseMarker, parseMaxResults } from "./page-list.ts";
 import type { ResourceCounters } from "./resource-counters.ts";
+import type { TokenQuestion } from "./token-gate.ts";
 import {
   authenticationFailed,
   invalidHeader,
@@ -29,6 +30,8 @@ export interface BlobCall {
   readonly counters: ResourceCounters;
   /** Fault injection: cut the connection after this many bytes of the body. */
   readonly cutAfterBytes: number | undefined;
+  /** Throws unless the request's token opens the blob, where one is asked for. */
+  readonly authorize: (blob: ExportedBlob, right: TokenQuestion["right"]) => Promise<void>;
 }
 
 const maxPutPageBytes = 4 * 1024 * 1024;
@@ -88,7 +91,7 @@ export async function answerPageList(call: BlobCall): Promise<void> {
     header === undefined ? { from: 0, to: blob.sizeBytes } : parseReadRange(header, blob.sizeBytes);
   const marker = query.get("marker");
   const from = marker === null || marker === "" ? window.from : parseMarker(marker);
-  const previous = previousOf(call);
+  const previous = await previousOf(call);
   const ranges =
     previous === undefined
       ? blob.listAllocated(from, window.to)
@@ -103,8 +106,12 @@ export async function answerPageList(call: BlobCall): Promise<void> {
   response.end(body);
 }
 
-/** The blob behind `x-ms-previous-snapshot-url`, whose own SAS must be live. */
-function previousOf({ state, url, request }: BlobCall): ExportedBlob | undefined {
+/**
+ * The blob behind `x-ms-previous-snapshot-url`, whose own SAS must be live, and which the same token must
+ * open where it is in that mode: its blocks show through the diff.
+ */
+async function previousOf(call: BlobCall): Promise<ExportedBlob | undefined> {
+  const { state, url, request } = call;
   const timestamp = url.searchParams.get("prevsnapshot");
   if (timestamp !== null) {
     // That form names a snapshot of the same blob by its time; an exported disk has no such one.
@@ -127,6 +134,7 @@ function previousOf({ state, url, request }: BlobCall): ExportedBlob | undefined
     throw authenticationFailed("The previous snapshot does not exist.");
   }
   previous.authenticate(previousUrl);
+  await call.authorize(previous, "download");
   return previous;
 }
 

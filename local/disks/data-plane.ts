@@ -13,9 +13,10 @@ import {
 } from "./data-plane-operations.ts";
 import { DiskServiceError } from "./disk-errors.ts";
 import type { GrantedAccess, ResourceKey } from "./disk-service.ts";
-import { findBlob } from "./exported-blob.ts";
+import { findBlob, type ExportedBlob } from "./exported-blob.ts";
 import type { LocalDiskService } from "./local-disk-service.ts";
 import { invalidHeader, missingHeader, StorageError } from "./storage-error.ts";
+import { requireToken, rightOf, type TokenPolicy, type TokenQuestion } from "./token-gate.ts";
 
 export interface DiskDataPlaneOptions {
   readonly service: LocalDiskService;
@@ -27,6 +28,8 @@ export interface DiskDataPlaneOptions {
   readonly port: number;
   /** Asked for every request; false is answered 403 `AuthorizationFailure`. */
   readonly networkPolicy?: (resource: ResourceKey, socket: Socket) => boolean;
+  /** Asked for every request with a good SAS; without it, tokens are not looked at. */
+  readonly tokenPolicy?: TokenPolicy;
 }
 
 export interface DiskDataPlane {
@@ -102,7 +105,7 @@ async function handle(
 }
 
 async function dispatch(
-  { service, networkPolicy }: DiskDataPlaneOptions,
+  { service, networkPolicy, tokenPolicy }: DiskDataPlaneOptions,
   traffic: Traffic,
   { url, request, response }: Pick<BlobCall, "url" | "request" | "response">,
 ): Promise<void> {
@@ -127,6 +130,13 @@ async function dispatch(
     );
   }
   const grant = blob.authenticate(url);
+  const authorize = async (asked: ExportedBlob, right: TokenQuestion["right"]): Promise<void> => {
+    if (tokenPolicy === undefined) return;
+    const { kind, id } = asked;
+    const authorization = headerOf(request, "authorization");
+    await requireToken(tokenPolicy, { resource: { kind, id }, right, authorization });
+  };
+  await authorize(blob, rightOf(grant.access));
   const { access, answer } = operations[operation];
   if (!access.includes(grant.access)) {
     throw new StorageError(
@@ -139,7 +149,8 @@ async function dispatch(
   counters.requestCount++;
   const cutAfterBytes =
     fault !== undefined && "cutAfterBytes" in fault ? fault.cutAfterBytes : undefined;
-  await answer({ state: service.state, blob, url, request, response, counters, cutAfterBytes });
+  const { state } = service;
+  await answer({ state, blob, url, request, response, counters, cutAfterBytes, authorize });
 }
 
 function operationOf(request: IncomingMessage, url: URL): BlobOperation {

@@ -55,6 +55,7 @@ async function tokenAnswer(
   const resource = query.get("resource");
   if (resource === null || resource === "")
     return refusal(400, "Required query variable 'resource' is missing");
+  if (!isKnownResource(resource)) return unknownResource(resource, tokens.tenantId);
   const chosen = chooseIdentity(vm.identities(), query);
   if ("problem" in chosen) return refusal(400, chosen.problem);
   const { principal } = chosen;
@@ -75,6 +76,25 @@ async function tokenAnswer(
     token_type: "Bearer",
   };
   return { status: 200, body };
+}
+
+/** What a tenant has without anybody adding it, as far as the product could ask for it. */
+const knownResources: readonly RegExp[] = [
+  /^https:\/\/management\.(azure\.com|core\.windows\.net)\/?$/,
+  /^https:\/\/storage\.azure\.com\/?$/,
+  /^https:\/\/[a-z0-9]{3,24}\.(blob|queue|table)\.core\.windows\.net\/?$/,
+  /^https:\/\/disk\.azure\.com\/?$/,
+  /^https:\/\/(vault|managedhsm)\.azure\.net\/?$/,
+];
+
+function isKnownResource(resource: string): boolean {
+  return knownResources.some((pattern) => pattern.test(resource));
+}
+
+/** https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token#http-response-reference */
+function unknownResource(resource: string, tenantId: string): JsonAnswer {
+  const error_description = `AADSTS50001: The application named ${resource} was not found in the tenant named ${tenantId}.`;
+  return { status: 400, body: { error: "invalid_resource", error_description } };
 }
 
 /** A request that names no identity gets the system-assigned one, else the only user-assigned one. */

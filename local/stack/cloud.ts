@@ -69,10 +69,10 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { privateNetwork } = options;
   const origins = privateNetwork?.origins ?? new EndpointOrigins();
   await using parts = new AsyncDisposableStack();
-  const data = parts.use(await startDataPlanes({ ...options, host, origins }));
+  const tokens = await openTokenService({ path: join(stateDirectory, "tenant.json") });
+  const data = parts.use(await startDataPlanes({ ...options, host, origins, tokens }));
   const { storage, disks, dataPlane } = data;
 
-  const tokens = await openTokenService({ path: join(stateDirectory, "tenant.json") });
   const principals = parts.use(new PrincipalRegistry(join(stateDirectory, "principals.json")));
   const operator = ensureOperator(principals);
   const tenant = parts.use(await startOpenIdServer(tokens, { host, port: ports.tenant, tls }));

@@ -3,9 +3,11 @@ import { randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { startDiskDataPlane, type DiskDataPlane } from "#local/disks/data-plane.ts";
 import { openDiskService, type LocalDiskService } from "#local/disks/local-disk-service.ts";
+import type { TokenService } from "#local/identity/token-service.ts";
 import type { ResourceStore } from "#local/resource-manager/provider.ts";
 import { AzuriteBackend } from "#local/storage/azurite-backend.ts";
 import type { ServerTls } from "#local/tls/authority.ts";
+import { diskAuthorizationOf } from "./disk-authorization.ts";
 import type { EndpointOrigins } from "./network-origins.ts";
 import { mayReachDisk, storageNetworkOf } from "./network-rules.ts";
 import type { StackPorts } from "./ports.ts";
@@ -18,6 +20,7 @@ export interface DataPlanesOptions {
   readonly ports: StackPorts;
   readonly tls: ServerTls;
   readonly origins: EndpointOrigins;
+  readonly tokens: TokenService;
 }
 
 export interface DataPlanes extends AsyncDisposable {
@@ -29,7 +32,7 @@ export interface DataPlanes extends AsyncDisposable {
 }
 
 export async function startDataPlanes(options: DataPlanesOptions): Promise<DataPlanes> {
-  const { stateDirectory, host, ports, tls, origins } = options;
+  const { stateDirectory, host, ports, tls, origins, tokens } = options;
   let resources: ResourceStore | undefined;
   await using parts = new AsyncDisposableStack();
   const storage = await AzuriteBackend.start({
@@ -57,6 +60,7 @@ export async function startDataPlanes(options: DataPlanesOptions): Promise<DataP
     port: ports.disks,
     networkPolicy: ({ id }, socket) =>
       resources === undefined || mayReachDisk(resources, origins, id, socket.remoteAddress),
+    tokenPolicy: diskAuthorizationOf(tokens, () => resources),
   });
   parts.defer(() => dataPlane.close());
   const running = parts.move();

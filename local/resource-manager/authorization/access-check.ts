@@ -5,6 +5,7 @@ import { idKey } from "../resource-id.ts";
 import {
   builtInRoles,
   grantsAction,
+  grantsDataAction,
   permissionSchema,
   type Permission,
 } from "./role-definitions.ts";
@@ -26,6 +27,15 @@ export class AccessCheck {
       (assignment) =>
         isWithin(scope, scopeOf(assignment)) &&
         grantsAction(this.#permissionsOf(assignment), action),
+    );
+  }
+
+  /** True when an assignment at `scope` or above gives the data action. */
+  allowsData(principalId: string, dataAction: string, scope: string): boolean {
+    return this.#assignmentsOf(principalId).some(
+      (assignment) =>
+        isWithin(scope, scopeOf(assignment)) &&
+        grantsDataAction(this.#permissionsOf(assignment), dataAction),
     );
   }
 

@@ -152,6 +152,15 @@ export function grantsAction(permissions: readonly Permission[], action: string)
   );
 }
 
+/** The same of what touches data: who may do all with a resource may do nothing with what is in it. */
+export function grantsDataAction(permissions: readonly Permission[], dataAction: string): boolean {
+  return permissions.some(
+    ({ dataActions, notDataActions }) =>
+      dataActions.some((pattern) => matchesAction(pattern, dataAction)) &&
+      !notDataActions.some((pattern) => matchesAction(pattern, dataAction)),
+  );
+}
+
 /** `*` in a pattern stands for any text. */
 export function matchesAction(pattern: string, action: string): boolean {
   const source = pattern

@@ -23,6 +23,7 @@ import {
   startResourceManager,
   type ResourceManager,
 } from "#local/resource-manager/resource-manager.ts";
+import { diskAuthorizationOf } from "#local/stack/disk-authorization.ts";
 import { ensureServerTls } from "#local/tls/authority.ts";
 import { openVmHost, type VmHost } from "#local/vm-host/vm-host.ts";
 
@@ -35,7 +36,8 @@ export interface ComputeCloud extends AsyncDisposable {
   readonly network: NetworkManagementClient;
   /** The operator's, who owns the subscription. */
   readonly credential: TokenCredential;
-  credentialOf(principal: Principal): TokenCredential;
+  /** @param audience Resource Manager's when not given */
+  credentialOf(principal: Principal, audience?: string): TokenCredential;
   readonly disks: LocalDiskService;
   readonly host: VmHost;
   readonly provider: ComputeProvider;
@@ -67,14 +69,16 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
     now,
     random: (byteCount) => randomBytes(byteCount),
   });
+  const tokens = await openTokenService({ path: join(directory, "tenant.json") });
+  const started: { manager?: ResourceManager } = {};
   const plane = await startDiskDataPlane({
     service: disks,
     key: tls.key,
     cert: tls.certificate,
     host: "127.0.0.1",
     port: 0,
+    tokenPolicy: diskAuthorizationOf(tokens, () => started.manager?.resources),
   });
-  const tokens = await openTokenService({ path: join(directory, "tenant.json") });
   const principals = new PrincipalRegistry(join(directory, "principals.json"));
   const operator = principals.create({ kind: "User", displayName: "operator" });
   const host = await openVmHost({
@@ -107,11 +111,14 @@ export async function startComputeCloud(options: ComputeCloudOptions = {}): Prom
     },
     now,
   });
+  started.manager = manager;
   const scope = `/subscriptions/${subscriptionId}`;
   manager.assignRole({ principalId: operator.objectId, role: "Owner", scope });
   manager.seedGroup({ subscriptionId, name: group, location: region });
-  const credentialOf = ({ objectId, clientId }: Principal): TokenCredential => {
-    const audience = "https://management.azure.com";
+  const credentialOf = (
+    { objectId, clientId }: Principal,
+    audience = "https://management.azure.com",
+  ): TokenCredential => {
     return {
       getToken: async () => ({
         token: (await tokens.issueToken({ oid: objectId, appId: clientId, audience })).token,

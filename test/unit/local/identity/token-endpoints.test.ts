@@ -3,7 +3,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManagedIdentityCredential } from "@azure/identity";
-import { createRemoteJWKSet, jwtVerify } from "jose";
+import { createRemoteJWKSet, decodeJwt, jwtVerify } from "jose";
 import * as tls from "node:tls";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { startAppServiceEndpoint } from "#local/identity/app-service-endpoint.ts";
@@ -201,6 +201,25 @@ describe("instance metadata endpoint", () => {
     expect(await get(`${endpoint.origin}${path}`, headers as Record<string, string>)).toEqual({
       status: 400,
       body: { error: "invalid_request", error_description: description },
+    });
+  });
+
+  test("the audience is the resource to the letter; what the tenant does not know has none", async () => {
+    await using endpoint = await startInstanceMetadataEndpoint({
+      tokens,
+      vm: { identities: () => [worker], compute },
+    });
+    const ask = async (resource: string) =>
+      get(`${endpoint.origin}${token}?api-version=2018-02-01&resource=${resource}`, {
+        metadata: "true",
+      });
+    for (const resource of ["https://disk.azure.com/", "https://disk.azure.com"]) {
+      const { body } = await ask(resource);
+      expect(decodeJwt(String(body["access_token"])).aud).toBe(resource);
+    }
+    expect(await ask("https://disks.azure.com/")).toMatchObject({
+      status: 400,
+      body: { error: "invalid_resource" },
     });
   });
 
