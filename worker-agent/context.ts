@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createDiskData } from "#azure/disk/disk-data.ts";
+import { createDiskTokens } from "#azure/disk/disk-token.ts";
 import { createCredential } from "#azure/identity/credential.ts";
 import { createKeyWrapper } from "#azure/keyvault/key-wrapper.ts";
 import { createProbeNetwork } from "#azure/storage/probe-network.ts";
@@ -27,7 +28,7 @@ export function createAgent(config: AgentConfig, agentVersion: string): Agent {
   const sender = new EventSender({ ...config, channel, clock, events });
   const tools: JobTools = {
     openStore: (target) => createRepositoryStore(credential, target),
-    diskData: createDiskData(),
+    diskData: createDiskData({ readToken: createDiskTokens(credential) }),
     startMover: (diskCount) => new DataMover({ diskCount }),
     sendEvent: async (body, signal) => {
       if (!(await sender.sendUntilAccepted(body, signal))) signal.throwIfAborted();

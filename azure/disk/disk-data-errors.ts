@@ -10,6 +10,10 @@ export interface FailedRequest {
   /** Azure's text; used to tell an expired SAS from a wrong one, and not shown. */
   readonly azureMessage: string;
   readonly requestId: string;
+  /** A token of the worker's identity went with the SAS. */
+  readonly hadToken: boolean;
+  /** The answer's challenge names the audience of managed disks. */
+  readonly asksForToken: boolean;
 }
 
 const diffRefusals: ReadonlySet<string> = new Set([
@@ -61,6 +65,8 @@ export function translateRefusal(failed: FailedRequest): HoldfastError {
     const text = `The SAS for the ${where} has expired; grant access again.`;
     return new HoldfastError("SasExpired", text, { context });
   }
+  const refusedToken = translateTokenRefusal(failed, where);
+  if (refusedToken !== undefined) return new HoldfastError(...refusedToken, { context });
   if (statusCode === 401 || statusCode === 403) {
     const text = `The SAS was refused for the ${where} (${azureCode}); it may be revoked or lack the right.`;
     return new HoldfastError("SasRefused", text, { context });
@@ -70,6 +76,31 @@ export function translateRefusal(failed: FailedRequest): HoldfastError {
   }
   const text = `Azure refused the ${where} (${statusCode} ${azureCode}).`;
   return new HoldfastError("DiskRequestRefused", text, { context });
+}
+
+/** Codes: learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes. */
+function translateTokenRefusal(
+  { statusCode, azureCode, hadToken, asksForToken }: FailedRequest,
+  where: string,
+): readonly [code: string, message: string] | undefined {
+  if (statusCode !== 401 && statusCode !== 403) return undefined;
+  if (hadToken && azureCode === "AuthorizationPermissionMismatch")
+    return [
+      "DiskPermissionMissing",
+      `The worker's identity may not do the ${where}: its data access mode is Microsoft Entra ID. Assign the role holdfast-worker-disks to the workers' identity where the disk lies; a new assignment takes some minutes.`,
+    ];
+  // AzCopy has seen the challenge with both status codes.
+  if (asksForToken && !hadToken)
+    return [
+      "DiskTokenRefused",
+      `The ${where} takes a token beside the SAS, which it did not when it was planned: somebody changed its data access mode meanwhile. Run it again.`,
+    ];
+  if (hadToken && (statusCode === 401 || asksForToken))
+    return [
+      "DiskTokenRefused",
+      `The token of the worker's identity was refused for the ${where} (${azureCode}): check that disk and workers belong to one tenant.`,
+    ];
+  return undefined;
 }
 
 export function shortRead(host: string, expectedBytes: number, foundBytes: number): HoldfastError {

@@ -4,11 +4,15 @@ import { Agent, request, type Dispatcher } from "undici";
 import { codeOf, HoldfastError, isRetryable } from "#core/lib/errors.ts";
 import { AdaptiveLimit } from "./adaptive-limit.ts";
 import { isThrottle, translateRefusal } from "./disk-data-errors.ts";
+import { DISK_RESOURCE, requireDiskHost } from "./disk-hosts.ts";
 
 /** First version with `x-ms-previous-snapshot-url` and with markers of page lists. */
 const storageVersion = "2020-10-02";
 const maxErrorBodyBytes = 16 * 1024;
 const maxRetryAfterMs = 60_000;
+
+/** Token for `Authorization`; throws `DiskTokenMissing`. */
+export type ReadDiskToken = (signal: AbortSignal) => Promise<string>;
 
 export interface EndpointOptions {
   /** PEM of a further certificate authority; the usual ones are always trusted. */
@@ -49,17 +53,21 @@ export interface EndpointRequest<Result> {
   readonly failOnTimeout?: boolean;
 }
 
-/** One SAS: its connections, how much it bears, and the retries. */
+/** One SAS: its connections, how much it bears, the token beside it if any, and the retries. */
 export class SasEndpoint {
   readonly host: string;
   readonly #url: URL;
   readonly #agent: Agent;
   readonly #limit: AdaptiveLimit;
   readonly #options: Required<Omit<EndpointOptions, "ca">>;
+  readonly #readToken: ReadDiskToken | undefined;
 
-  constructor(sas: string, options: EndpointOptions) {
+  /** @param readToken where the SAS alone is not enough. Throws `SasMalformed`, `DiskHostUnknown`. */
+  constructor(sas: string, options: EndpointOptions, readToken?: ReadDiskToken) {
     this.#url = parseSas(sas);
     this.host = this.#url.host;
+    if (readToken !== undefined) requireDiskHost(this.#url.hostname);
+    this.#readToken = readToken;
     this.#options = { ...defaults, ...options };
     const { maxConcurrency } = this.#options;
     this.#limit = new AdaptiveLimit({
@@ -122,10 +130,12 @@ export class SasEndpoint {
     const { origin, pathname, search } = this.#url;
     // The SAS's query goes out as it came: encoding it anew could break the signature.
     const query = work.query === undefined ? search : `${search}&${work.query}`;
+    const token = await this.#readToken?.(signal);
+    const authorization = token === undefined ? {} : { authorization: `Bearer ${token}` };
     const response = await request(`${origin}${pathname}${query}`, {
       dispatcher: this.#agent,
       method: work.method,
-      headers: { "x-ms-version": storageVersion, ...work.headers },
+      headers: { "x-ms-version": storageVersion, ...authorization, ...work.headers },
       body: work.body ?? null,
       signal,
     });
@@ -147,6 +157,8 @@ export class SasEndpoint {
       azureCode: headerText(headers, "x-ms-error-code") ?? "Unknown",
       azureMessage,
       requestId: headerText(headers, "x-ms-request-id") ?? "",
+      hadToken: this.#readToken !== undefined,
+      asksForToken: (headerText(headers, "www-authenticate") ?? "").includes(DISK_RESOURCE),
     };
     const error = translateRefusal(failed);
     const retryAfterSeconds = Number(headerText(headers, "retry-after") ?? Number.NaN);

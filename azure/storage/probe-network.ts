@@ -10,8 +10,9 @@ import type {
   ProbeNetwork,
   ProbeQuestion,
 } from "#core/ports/probe-network.ts";
+import { DISK_SCOPE, requireDiskHost } from "../disk/disk-hosts.ts";
 
-const STORAGE_SCOPE = "https://storage.azure.com/.default";
+const SCOPES = { storage: "https://storage.azure.com/.default", disks: DISK_SCOPE } as const;
 /** Azure needs one alias for private link; more are somebody's own. */
 const ALIASES_MAX = 5;
 const ALIAS_TIMEOUT_MS = 1_000;
@@ -31,11 +32,10 @@ export function createProbeNetwork(credential: TokenCredential): ProbeNetwork {
       await ready(socket, "connect", signal);
       return createConnection(socket);
     },
-    async readToken(signal) {
-      const token = await orAbort(
-        credential.getToken(STORAGE_SCOPE, { abortSignal: signal }),
-        signal,
-      );
+    async readToken({ audience, host }, signal) {
+      if (audience === "disks") requireDiskHost(host);
+      const scope = SCOPES[audience];
+      const token = await orAbort(credential.getToken(scope, { abortSignal: signal }), signal);
       if (token === null) throw new Error("the identity gave no token");
       return token.token;
     },

@@ -13,7 +13,7 @@ export const probeKindSchema = z.enum([
   "event-queue",
   /** The repository's container: a list of one with the worker's identity. */
   "repository",
-  /** A snapshot that is exported through a disk access: a HEAD by SAS. */
+  /** A snapshot that is exported through a disk access: a HEAD by SAS, with a token where it asks for one. */
   "disk",
 ]);
 export type ProbeKind = z.infer<typeof probeKindSchema>;
@@ -26,6 +26,8 @@ export const probeSchema = z.object({
   url: z.string().startsWith("https://"),
   /** Resource behind it, for the join with what Resource Manager says; no secret. */
   targetId: z.string().optional(),
+  /** A `disk` whose data access mode asks for a token of the worker's identity beside the SAS. */
+  needsToken: z.boolean().optional(),
 });
 export type Probe = z.infer<typeof probeSchema>;
 

@@ -51,7 +51,7 @@ export const PROBE_ADVICE: Readonly<
   },
   PermissionMissing: {
     why: "The network is well, and the worker's identity lacks a role on the service; a new assignment takes some minutes.",
-    todo: "Assign the worker's role (docs/workers.md) to the worker's identity on this account.",
+    todo: "Assign the worker's role (docs/workers.md) to the worker's identity on this account; for a disk, holdfast-worker-disks where its snapshot lies.",
   },
   SasRefused: {
     why: "The SAS was revoked or has expired, or the snapshot allows access through another disk access only.",

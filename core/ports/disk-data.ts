@@ -39,8 +39,16 @@ export interface DiskDataWriter {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+export interface DiskOpenOptions {
+  /**
+   * The disk or snapshot has `dataAccessAuthMode: AzureActiveDirectory`: a token of the caller's identity
+   * goes with the SAS. Of a pair of snapshots both have it, or neither.
+   */
+  readonly needsToken?: boolean | undefined;
+}
+
 export interface DiskData {
-  openReader(sas: string): DiskDataReader;
+  openReader(sas: string, options?: DiskOpenOptions): DiskDataReader;
   /** @param sizeBytes size of the target disk without footer */
-  openWriter(sas: string, sizeBytes: number): DiskDataWriter;
+  openWriter(sas: string, sizeBytes: number, options?: DiskOpenOptions): DiskDataWriter;
 }

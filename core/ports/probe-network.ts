@@ -10,8 +10,14 @@ export interface ProbeNetwork {
     signal: AbortSignal,
   ): Promise<{ readonly aliases: readonly string[]; readonly address: string }>;
   connect(address: string, port: number, signal: AbortSignal): Promise<ProbeConnection>;
-  /** Token of the worker's identity for storage. */
-  readToken(signal: AbortSignal): Promise<string>;
+  /**
+   * Token of the worker's identity that `host` is to see: for storage, or for managed disks that ask
+   * for one. Throws for a host that is none of managed disks.
+   */
+  readToken(
+    wanted: { readonly audience: "storage" | "disks"; readonly host: string },
+    signal: AbortSignal,
+  ): Promise<string>;
 }
 
 export interface ProbeConnection extends Disposable {

@@ -182,6 +182,9 @@ async function assignWorkerRoles(
     [groupId(groupNames.workers), await deployRole(arm, "holdfast-worker-jobs")],
     [scopes.eventQueueId, await deployRole(arm, "holdfast-worker-events")],
     [scopes.repositoryAccountId, await deployRole(arm, "holdfast-worker-repository")],
+    // For disks whose data access mode is Entra ID: where they, their snapshots and restored ones lie.
+    [`/subscriptions/${subscriptionId}`, await deployRole(arm, "holdfast-worker-disks")],
+    [`/subscriptions/${otherSubscriptionId}`, await deployRole(arm, "holdfast-worker-disks")],
   ];
   for (const [scope, role] of assignments) await assignRole(arm, { scope, role, principalId });
 }

@@ -9,6 +9,8 @@ import { actionOf } from "./resource-operations.ts";
 const messages = "Microsoft.Storage/storageAccounts/queueServices/queues/messages";
 const blobs = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
 const vaultKeys = "Microsoft.KeyVault/vaults/keys";
+const readSnapshot = { dataActions: ["Microsoft.Compute/snapshots/download/action"] } as const;
+const writeDisk = { dataActions: ["Microsoft.Compute/disks/upload/action"] } as const;
 
 /** Methods of `ResourceRequests` and the verbs that they send. */
 export const plainRequestVerbs: Readonly<Record<string, string>> = {
@@ -47,11 +49,22 @@ export const connectingFiles: Readonly<Record<string, Readonly<Record<string, Ri
     "KeyWrapper.wrap": { dataActions: [`${vaultKeys}/wrap/action`] },
     "KeyWrapper.unwrap": { dataActions: [`${vaultKeys}/unwrap/action`] },
   },
-  // With a SAS: no role is asked.
-  "azure/disk/sas-endpoint.ts": {},
-  // The doctor of the worker looks at its queue and lists a repository (worker-agent/jobs/doctor.ts).
+  // With a SAS, and with a token where the disk's data access mode asks for one: snapshots are read,
+  // disks are written (learn.microsoft.com/azure/virtual-machines/disks-secure-upload-download).
+  "azure/disk/sas-endpoint.ts": {
+    "DiskDataReader.readSizeBytes": readSnapshot,
+    "DiskDataReader.read": readSnapshot,
+    "DiskDataReader.listAllocated": readSnapshot,
+    "DiskDataReader.listChanged": readSnapshot,
+    "DiskDataWriter.write": writeDisk,
+    "DiskDataWriter.finish": writeDisk,
+  },
+  // The doctor of the worker looks at its queue, lists a repository and asks for the size of snapshots
+  // (worker-agent/jobs/doctor.ts).
   "azure/storage/probe-network.ts": {
-    "ProbeConnection.ask": { dataActions: [`${messages}/process/action`, `${blobs}/read`] },
+    "ProbeConnection.ask": {
+      dataActions: [`${messages}/process/action`, `${blobs}/read`, ...readSnapshot.dataActions],
+    },
   },
   // The plain requests above.
   "azure/resource-requests.ts": {},

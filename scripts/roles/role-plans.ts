@@ -300,6 +300,25 @@ export const rolePlans: readonly RolePlan[] = [
     grants: [{ methods: storeMethods }, { methods: ["ProbeConnection.ask"], on: [blobs] }],
   },
   {
+    file: "holdfast-worker-disks",
+    name: "Holdfast worker disks",
+    description: "Read snapshots and fill disks whose data access mode is Microsoft Entra ID.",
+    holder: "workers",
+    grants: [
+      {
+        methods: [
+          "DiskDataReader.readSizeBytes",
+          "DiskDataReader.read",
+          "DiskDataReader.listAllocated",
+          "DiskDataReader.listChanged",
+          "DiskDataWriter.write",
+          "DiskDataWriter.finish",
+        ],
+      },
+      { methods: ["ProbeConnection.ask"], on: [snapshots] },
+    ],
+  },
+  {
     file: "holdfast-worker-key",
     name: "Holdfast worker key",
     description: "Wrap and unwrap repository keys with a key of Key Vault.",

@@ -64,14 +64,20 @@ async function carryOut(
     await connection.secure(url.hostname, signal);
     if (probe.kind === "event-queue") return { ...found, code: "Ok", message: "answers" };
     step = "token";
-    const isSas = carriesSas(probe);
-    const token = isSas ? undefined : await network.readToken(signal);
+    const audience = audienceOf(probe);
+    const token = audience && (await network.readToken({ audience, host: url.hostname }, signal));
     step = "ask";
     const question = questionOf(probe, url, { now: clock.now(), token });
-    return { ...found, ...verdictOfAnswer(await connection.ask(question, signal), isSas) };
+    const carried = { sas: carriesSas(probe), token: token !== undefined };
+    return { ...found, ...verdictOfAnswer(await connection.ask(question, signal), carried) };
   } catch (error) {
     return { ...found, ...verdictOfError(step, error, late.aborted) };
   }
+}
+
+function audienceOf(probe: Probe): "storage" | "disks" | undefined {
+  if (!carriesSas(probe)) return "storage";
+  return probe.kind === "disk" && probe.needsToken === true ? "disks" : undefined;
 }
 
 function carriesSas({ kind }: Probe): boolean {

@@ -46,9 +46,12 @@ function verdictOnTls(systemCode: string, detail: string, isLate: boolean): Verd
 /**
  * Verdict on an answer. Codes: learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes.
  *
- * @param isSas whether the question carried a SAS, else the token of the worker's identity
+ * @param carried whether the question carried a SAS, a token of the worker's identity, or both
  */
-export function verdictOfAnswer({ status, errorCode }: ProbeAnswer, isSas: boolean): Verdict {
+export function verdictOfAnswer(
+  { status, errorCode }: ProbeAnswer,
+  carried: { readonly sas: boolean; readonly token: boolean },
+): Verdict {
   const detail = `${status}${errorCode === "" ? "" : ` ${errorCode}`}`;
   if (status >= 200 && status < 300) return { code: "Ok", message: "answers" };
   if (status === 403 && errorCode === "AuthorizationFailure")
@@ -56,7 +59,10 @@ export function verdictOfAnswer({ status, errorCode }: ProbeAnswer, isSas: boole
       code: "NetworkRefused",
       message: `the service's network rules refused it (${detail})`,
     };
-  if ((status === 401 || status === 403) && isSas)
+  // With both, these are about the identity: its token, and its right on the snapshot.
+  const isIdentity = status === 401 || errorCode === "AuthorizationPermissionMismatch";
+  const isOfSas = carried.sas && !(carried.token && isIdentity);
+  if ((status === 401 || status === 403) && isOfSas)
     return { code: "SasRefused", message: `the SAS was refused (${detail})` };
   if (status === 401 || status === 403)
     return { code: "PermissionMissing", message: `the worker's identity may not (${detail})` };

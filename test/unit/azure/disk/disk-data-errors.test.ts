@@ -7,6 +7,8 @@ const failed = {
   host: "md-1.z1.blob.storage.azure.net",
   azureMessage: "",
   requestId: "r1",
+  hadToken: false,
+  asksForToken: false,
 };
 
 describe("translateRefusal", () => {
@@ -25,6 +27,21 @@ describe("translateRefusal", () => {
     const error = translateRefusal({ ...failed, statusCode, azureCode, azureMessage });
     expect(error).toMatchObject({ code, retry: "never" });
     expect(error.context).toMatchObject({ requestId: "r1", azureCode });
+  });
+
+  it.each([
+    // Without a token, a challenge for one; AzCopy has seen it with both status codes.
+    [401, "NoAuthenticationInformation", false, true, "DiskTokenRefused"],
+    [403, "AuthenticationFailed", false, true, "DiskTokenRefused"],
+    // With one.
+    [401, "InvalidAuthenticationInfo", true, true, "DiskTokenRefused"],
+    [403, "AuthorizationPermissionMismatch", true, false, "DiskPermissionMissing"],
+    [403, "AuthorizationFailure", true, false, "NetworkRefused"],
+    [403, "AuthenticationFailed", true, false, "SasRefused"],
+  ])("takes %d %s (token %s, challenge %s) as final", (...given) => {
+    const [statusCode, azureCode, hadToken, asksForToken, code] = given;
+    const error = translateRefusal({ ...failed, statusCode, azureCode, hadToken, asksForToken });
+    expect(error).toMatchObject({ code, retry: "never" });
   });
 
   it.each([
@@ -48,6 +65,24 @@ it("refuses what is not an https SAS without showing it", () => {
       }),
     );
   }
+});
+
+it("gives a token to hosts of disks only, and opens none that it cannot", () => {
+  const options = { needsToken: true };
+  const data = createDiskData({ readToken: async () => "t" });
+  const open = (host: string) => () => data.openReader(`https://${host}/c/abcd?sig=s`, options);
+  for (const host of ["md-1.z1.blob.storage.azure.net", "md-hdd-2.blob.core.windows.net"])
+    expect(open(host)).not.toThrow();
+  for (const host of [
+    "account.blob.core.windows.net",
+    "md-1.blob.core.windows.net.example",
+    "example.com",
+    "127.0.0.1.example",
+  ])
+    expect(open(host)).toThrow(expect.objectContaining({ code: "DiskHostUnknown" }));
+  const without = () =>
+    createDiskData().openWriter("https://md-1.blob.core.windows.net/a?sig=s", 512, options);
+  expect(without).toThrow(/asks for a token/);
 });
 
 it("refuses a disk size that is not made of sectors", () => {

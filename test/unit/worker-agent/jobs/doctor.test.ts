@@ -12,7 +12,7 @@ interface Script {
   resolve?: () => Promise<{ aliases: string[]; address: string }>;
   connect?: () => Promise<void>;
   secure?: () => Promise<void>;
-  token?: () => Promise<string>;
+  token?: ProbeNetwork["readToken"];
   answer?: ProbeAnswer | Error;
 }
 
@@ -128,6 +128,24 @@ describe("the doctor on a worker", () => {
     expect(found.code).toBe("TokenMissing");
   });
 
+  test("asks a disk that wants it with a token for disks beside the SAS, and no other disk", async () => {
+    const wanted: string[] = [];
+    const token: Script["token"] = async ({ audience, host }) => {
+      wanted.push(`${audience} ${host}`);
+      return "disk-token";
+    };
+    const url = "https://md-1.z1.blob.storage.azure.net/box/it?sig=s";
+    const found = await look({ token }, { ...probe("disk", url), needsToken: true });
+    expect(found.asked[0]).toMatchObject({
+      method: "HEAD",
+      path: "/box/it?sig=s",
+      headers: { authorization: "Bearer disk-token" },
+    });
+    await look({ token }, probe("disk", url));
+    await look({ token }, { ...probe("staging-blob"), needsToken: true });
+    expect(wanted).toEqual(["disks md-1.z1.blob.storage.azure.net"]);
+  });
+
   test("probes at the same time: one that hangs delays no other", async () => {
     const { network } = scripted({});
     const mixed: ProbeNetwork = {
@@ -154,18 +172,28 @@ describe("the doctor on a worker", () => {
 });
 
 describe("answers of services", () => {
-  test.each<[number, string, boolean, ProbeCode]>([
-    [200, "", false, "Ok"],
-    [403, "AuthorizationFailure", false, "NetworkRefused"],
-    [403, "AuthorizationFailure", true, "NetworkRefused"],
-    [409, "PublicAccessNotPermitted", false, "ServiceFailed"],
-    [403, "AuthorizationPermissionMismatch", false, "PermissionMissing"],
-    [403, "AuthenticationFailed", true, "SasRefused"],
-    [401, "NoAuthenticationInformation", false, "PermissionMissing"],
-    [404, "ContainerNotFound", false, "NotFound"],
-    [503, "ServerBusy", true, "ServiceFailed"],
-  ])("%i %s (SAS: %s) is %s", (status, errorCode, isSas, code) => {
-    expect(verdictOfAnswer({ status, errorCode }, isSas).code).toBe(code);
+  const carried = {
+    token: { sas: false, token: true },
+    SAS: { sas: true, token: false },
+    both: { sas: true, token: true },
+  };
+  test.each<[number, string, keyof typeof carried, ProbeCode]>([
+    [200, "", "token", "Ok"],
+    [403, "AuthorizationFailure", "token", "NetworkRefused"],
+    [403, "AuthorizationFailure", "SAS", "NetworkRefused"],
+    [403, "AuthorizationFailure", "both", "NetworkRefused"],
+    [409, "PublicAccessNotPermitted", "token", "ServiceFailed"],
+    [403, "AuthorizationPermissionMismatch", "token", "PermissionMissing"],
+    [403, "AuthenticationFailed", "SAS", "SasRefused"],
+    [401, "NoAuthenticationInformation", "token", "PermissionMissing"],
+    [401, "NoAuthenticationInformation", "SAS", "SasRefused"],
+    [403, "AuthenticationFailed", "both", "SasRefused"],
+    [403, "AuthorizationPermissionMismatch", "both", "PermissionMissing"],
+    [401, "InvalidAuthenticationInfo", "both", "PermissionMissing"],
+    [404, "ContainerNotFound", "token", "NotFound"],
+    [503, "ServerBusy", "SAS", "ServiceFailed"],
+  ])("%i %s to a question with %s is %s", (status, errorCode, what, code) => {
+    expect(verdictOfAnswer({ status, errorCode }, carried[what]).code).toBe(code);
   });
 });
 
