@@ -85,6 +85,9 @@ function uploadDiskBody(request: UploadDiskRequest): Disk {
     ...(request.purchasePlan !== undefined && { purchasePlan: definedOf(request.purchasePlan) }),
     ...capabilitiesOf(request),
     ...privateThrough(request.diskAccessId),
+    ...(request.dataAccessAuthMode !== undefined && {
+      dataAccessAuthMode: request.dataAccessAuthMode,
+    }),
     creationData: {
       createOption: "Upload",
       uploadSizeBytes: request.sizeBytes + vhdFooterSizeBytes,

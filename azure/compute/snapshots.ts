@@ -77,5 +77,6 @@ function snapshotStateOf(snapshotId: string, snapshot: Snapshot): SnapshotState 
     tags: snapshot.tags ?? {},
     location: snapshot.location,
     networkAccess: networkAccessOf(snapshot),
+    needsToken: snapshot.dataAccessAuthMode === "AzureActiveDirectory",
   };
 }

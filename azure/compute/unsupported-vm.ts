@@ -20,8 +20,6 @@ export function whyDiskUnsupported(disk: Disk): string | undefined {
     return `it is of type ${skuName}, which takes no upload, so it could not be restored`;
   if (disk.encryptionSettingsCollection?.enabled === true)
     return "it is encrypted inside the guest (Azure Disk Encryption): use encryption at host or a disk encryption set";
-  if (disk.dataAccessAuthMode === "AzureActiveDirectory")
-    return "its data access mode asks for a token beside the SAS: set dataAccessAuthMode to None";
   if ((disk.maxShares ?? 1) > 1)
     return "it is shared between VMs: snapshots of it are not consistent with what the others write";
   if (disk.securityProfile?.securityType?.startsWith("ConfidentialVM") === true)

@@ -10,6 +10,8 @@ export interface SnapshotFacts {
   readonly familyId: string | undefined;
   readonly sourceDiskUniqueId: string | undefined;
   readonly sizeBytes: number;
+  /** Its data access mode asks for a token beside the SAS. */
+  readonly needsToken: boolean;
 }
 
 export interface BackupDiskFacts {
@@ -77,5 +79,8 @@ function whyFull(facts: BackupFacts, disk: BackupDiskFacts): string | undefined 
     return "the disk is another one than at the parent restore point";
   if (disk.snapshot.familyId === undefined || base.familyId !== disk.snapshot.familyId)
     return "the base snapshot is of another family";
+  // Nobody says what Azure asks of a diff of which only one side is in the mode.
+  if (base.needsToken !== disk.snapshot.needsToken)
+    return "the base snapshot has another data access mode";
   return undefined;
 }

@@ -25,6 +25,8 @@ export const backupSpecSchema = z.object({
       familyId: z.string().optional(),
       sourceDiskUniqueId: z.string().optional(),
       base: z.object({ snapshotId: z.string(), parentPointId: z.string() }).optional(),
+      /** Snapshot and base are read with a token of the worker's identity beside the SAS. */
+      needsToken: z.boolean().optional(),
       reason: z.string(),
     }),
   ),

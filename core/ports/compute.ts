@@ -46,6 +46,8 @@ export interface SnapshotState {
   readonly tags: Readonly<Record<string, string>>;
   readonly location: string;
   readonly networkAccess: NetworkAccess;
+  /** Its mode asks for a token beside the SAS. */
+  readonly needsToken: boolean;
 }
 
 export interface DiskAccessState {
@@ -76,6 +78,8 @@ export interface UploadDiskRequest {
   readonly supportedCapabilities?: DiskConfiguration["supportedCapabilities"];
   /** The only way to upload: Azure takes no upload to a disk that has a disk encryption set too. */
   readonly diskAccessId: string;
+  /** From its first moment on: the upload asks for a token, too. */
+  readonly dataAccessAuthMode?: DiskConfiguration["dataAccessAuthMode"];
   readonly tags: Readonly<Record<string, string>>;
 }
 

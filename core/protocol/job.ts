@@ -9,6 +9,8 @@ import { PROBES_MAX, probeSchema } from "../model/doctor.ts";
 export const PROTOCOL_VERSION = 1;
 
 const sas = z.string().startsWith("https://");
+/** What the SAS lead to asks for a token of the worker's identity, too (`dataAccessAuthMode`). */
+const needsToken = z.boolean().optional();
 
 export const repositoryTargetSchema = z.object({
   repositoryId: z.string().min(1),
@@ -35,6 +37,7 @@ export const backupDiskTaskSchema = z.object({
   sas,
   /** Present for an incremental: read SAS of the snapshot of the parent point. */
   base: z.object({ sas, parentPointId: z.string().min(1) }).optional(),
+  needsToken,
 });
 export type BackupDiskTask = z.infer<typeof backupDiskTaskSchema>;
 
@@ -89,6 +92,7 @@ export const restoreJobSchema = z.object({
         writtenToBytes: z.number().int().nonnegative().default(0),
         /** Write SAS of the target disk. */
         sas,
+        needsToken,
       }),
     )
     .min(1),

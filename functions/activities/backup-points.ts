@@ -15,8 +15,8 @@ import { getBackupJob, listPointsOfVm } from "./snapshots.ts";
 const CALLS_AT_ONCE = 8;
 
 function factsOf(state: SnapshotState): SnapshotFacts {
-  const { snapshotId, familyId, sourceDiskUniqueId, sizeBytes } = state;
-  return { snapshotId, familyId, sourceDiskUniqueId, sizeBytes };
+  const { snapshotId, familyId, sourceDiskUniqueId, sizeBytes, needsToken } = state;
+  return { snapshotId, familyId, sourceDiskUniqueId, sizeBytes, needsToken };
 }
 
 async function getSnapshot(context: AppContext, snapshotId: string): Promise<SnapshotFacts> {
@@ -77,6 +77,7 @@ async function planOnce(
       // The bytes to protect are those of the snapshot: the disk may have grown since.
       sizeBytes: snapshot?.sizeBytes ?? disk.sizeBytes,
       reason: plan?.reason ?? disk.reason,
+      ...(snapshot?.needsToken === true ? { needsToken: true } : {}),
       ...(snapshot?.familyId === undefined ? {} : { familyId: snapshot.familyId }),
       ...(snapshot?.sourceDiskUniqueId === undefined
         ? {}

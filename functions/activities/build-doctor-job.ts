@@ -21,7 +21,7 @@ export async function doctorPart(
   workerId: string,
   grant: Grant,
 ): Promise<Pick<DoctorJob, "kind" | "probes" | "probeSeconds">> {
-  const { staging, records, agentBundle, config } = context;
+  const { staging, records, agentBundle, config, compute } = context;
   const worker = await records.workers.get(workerId);
   const bundleUrl = await staging.ensureBundle(
     worker.blobServiceUrl,
@@ -60,7 +60,9 @@ export async function doctorPart(
   const disks = await mapBounded(asked, GRANTS_AT_ONCE, async (disk): Promise<Probe> => {
     const { diskAccessId: targetId, snapshotId } = disk;
     const name = `disk access ${targetId.slice(targetId.lastIndexOf("/") + 1)}`;
-    return { name, kind: "disk", url: await grant(snapshotId, "Read"), targetId };
+    const url = await grant(snapshotId, "Read");
+    const { needsToken = false } = (await compute.readSnapshot(snapshotId)) ?? {};
+    return { name, kind: "disk", url, targetId, ...(needsToken ? { needsToken } : {}) };
   });
   return { kind: "doctor", probes: [...probes, ...disks], probeSeconds: PROBE_SECONDS };
 }

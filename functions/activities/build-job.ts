@@ -54,7 +54,7 @@ export async function buildJob(
     case "backup":
       return { ...common, ...(await backupPart(context, spec, grant)) };
     case "restore":
-      return { ...common, ...(await restorePart(spec, record.resumeAt ?? {}, grant)) };
+      return { ...common, ...(await restorePart(context, spec, record.resumeAt ?? {}, grant)) };
     case "maintain": {
       const { repositoryId: _id, ...lists } = spec;
       const { run, maintenanceMarginSeconds } = context.config;
@@ -93,16 +93,19 @@ async function backupPart(
     async (id) => [id, await grant(id, "Read")] as const,
   );
   const sasOf = new Map(granted);
-  const disks = spec.disks.map(({ diskId, name, slot, sizeBytes, snapshotId, base }) => ({
-    diskId,
-    name,
-    slot,
-    sizeBytes,
-    sas: sasOf.get(snapshotId) ?? "",
-    ...(base !== undefined && {
-      base: { sas: sasOf.get(base.snapshotId) ?? "", parentPointId: base.parentPointId },
+  const disks = spec.disks.map(
+    ({ diskId, name, slot, sizeBytes, snapshotId, base, needsToken }) => ({
+      diskId,
+      name,
+      slot,
+      sizeBytes,
+      sas: sasOf.get(snapshotId) ?? "",
+      ...(base !== undefined && {
+        base: { sas: sasOf.get(base.snapshotId) ?? "", parentPointId: base.parentPointId },
+      }),
+      ...(needsToken === true && { needsToken }),
     }),
-  }));
+  );
   return {
     kind: "backup",
     pointId: spec.pointId,
@@ -115,6 +118,7 @@ async function backupPart(
 }
 
 async function restorePart(
+  { compute }: AppContext,
   spec: RestoreSpec,
   resumeAt: Readonly<Record<string, number>>,
   grant: Grant,
@@ -125,6 +129,11 @@ async function restorePart(
     sizeBytes: disk.sizeBytes,
     writtenToBytes: resumeAt[disk.diskId] ?? 0,
     sas: await grant(disk.targetDiskId, "Write"),
+    // As the disk is now: a policy of the subscription may have given it the mode.
+    ...((await compute.readDisk(disk.targetDiskId))?.settings.dataAccessAuthMode ===
+    "AzureActiveDirectory"
+      ? { needsToken: true }
+      : {}),
   }));
   const source =
     retrieval === undefined

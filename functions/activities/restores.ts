@@ -127,6 +127,7 @@ export const startRestoreDisks = defineActivity(
         purchasePlan: source.purchasePlan,
         supportedCapabilities: source.supportedCapabilities,
         diskAccessId: names.diskAccessIdOf(access),
+        dataAccessAuthMode: source.dataAccessAuthMode,
         tags: { ...source.tags, [SESSION_TAG]: sessionId },
       }),
     );

@@ -109,8 +109,8 @@ async function backUpDisk(
   signal: AbortSignal,
 ): Promise<MovedDisk> {
   const startedMs = tools.clock.now().getTime();
-  const { diskId, sizeBytes } = task;
-  await using source = tools.diskData.openReader(task.sas);
+  const { diskId, sizeBytes, needsToken } = task;
+  await using source = tools.diskData.openReader(task.sas, { needsToken });
   const foundBytes = await source.readSizeBytes(signal);
   if (foundBytes !== sizeBytes) throw wrongSize(task, foundBytes);
   const parent =

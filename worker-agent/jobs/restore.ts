@@ -88,7 +88,7 @@ async function restoreDisk(
   signal: AbortSignal,
 ): Promise<RestoreDiskResult> {
   const startedMs = tools.clock.now().getTime();
-  const { diskId, sizeBytes, writtenToBytes: fromBytes } = task;
+  const { diskId, sizeBytes, needsToken, writtenToBytes: fromBytes } = task;
   const stored = sources.get(diskId);
   if (stored === undefined) throw missingDisk(job, diskId);
   if (stored.sizeBytes > sizeBytes) throw tooSmall(diskId, stored.sizeBytes, sizeBytes);
@@ -104,7 +104,7 @@ async function restoreDisk(
       storedBytes: 0,
     });
   show(fromBytes, 0);
-  await using writer = tools.diskData.openWriter(task.sas, sizeBytes);
+  await using writer = tools.diskData.openWriter(task.sas, sizeBytes, { needsToken });
   const { writtenBytes } = await mover.restoreDisk(
     {
       repository,

@@ -10,6 +10,8 @@ import type {
   DiskAccessState,
   DiskSettings,
   RunCommandRequest,
+  SnapshotRequest,
+  UploadDiskRequest,
   WorkerVmRequest,
 } from "#core/ports/compute.ts";
 import type { StagingPort } from "#core/ports/staging.ts";
@@ -152,7 +154,7 @@ export function createFakeAzure(): FakeAzure {
         if (found !== undefined) return { provisioning: provisioning(found) };
         return vms.has(id) ? { provisioning: "succeeded" } : undefined;
       },
-      startSnapshot: async ({ snapshotId, sourceDiskId, tags, diskAccessId }) => {
+      startSnapshot: async ({ snapshotId, sourceDiskId, tags, ...asked }) => {
         const disk = [...vms.values()]
           .flatMap((vm) => [vm.osDisk, ...vm.dataDisks])
           .find((each) => each.resourceId === sourceDiskId);
@@ -162,7 +164,7 @@ export function createFakeAzure(): FakeAzure {
           tags,
           sizeBytes: disk.sizeBytes,
           sourceId: disk.diskId,
-          settings: privateThrough(diskAccessId),
+          settings: settingsAsked(asked),
         });
       },
       readSnapshot: async (snapshotId) => {
@@ -179,6 +181,7 @@ export function createFakeAzure(): FakeAzure {
           tags: found.tags,
           location: "westeurope",
           networkAccess: found.settings.networkAccess,
+          needsToken: found.settings.dataAccessAuthMode === "AzureActiveDirectory",
         };
       },
       startDeleteSnapshot: async (id) => remove(id),
@@ -213,8 +216,8 @@ export function createFakeAzure(): FakeAzure {
           [...resources.values()].map(({ id }) => id),
           (id) => resources.get(id)?.settings.networkAccess.diskAccessId?.toLowerCase() ?? "",
         ),
-      startUploadDisk: async ({ diskId, sizeBytes, tags, diskAccessId }) => {
-        const settings = privateThrough(diskAccessId);
+      startUploadDisk: async ({ diskId, sizeBytes, tags, ...asked }) => {
+        const settings = settingsAsked(asked);
         add(diskId, { type: "disk", sizeBytes, tags, diskState: "ReadyToUpload", settings });
       },
       startDiskSettings: async (id, settings) => {
@@ -311,6 +314,13 @@ export function createFakeAzure(): FakeAzure {
 }
 
 const OPEN: DiskSettings = { networkAccess: { policy: "AllowAll", publicAccess: true } };
+
+function settingsAsked({
+  diskAccessId,
+  dataAccessAuthMode,
+}: Pick<SnapshotRequest | UploadDiskRequest, "diskAccessId" | "dataAccessAuthMode">): DiskSettings {
+  return { ...privateThrough(diskAccessId), dataAccessAuthMode };
+}
 
 function privateThrough(diskAccessId: string): DiskSettings {
   return { networkAccess: { policy: "AllowPrivate", publicAccess: false, diskAccessId } };

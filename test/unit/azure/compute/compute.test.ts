@@ -118,6 +118,7 @@ test("reads a snapshot's state; a missing one is undefined", async () => {
         incrementalSnapshotFamilyId: "family",
         completionPercent: 40,
         creationData: { createOption: "Copy", sourceUniqueId: "unique" },
+        dataAccessAuthMode: "AzureActiveDirectory",
         ...throughDiskAccess,
       },
     },
@@ -133,6 +134,7 @@ test("reads a snapshot's state; a missing one is undefined", async () => {
     tags: { t: "1" },
     location: "westeurope",
     networkAccess: { policy: "AllowPrivate", publicAccess: false, diskAccessId },
+    needsToken: true,
   });
 });
 
@@ -244,6 +246,7 @@ test("an upload disk has room for the footer; the same one again is a success", 
     osType: "Linux" as const,
     hyperVGeneration: "V2",
     diskAccessId,
+    dataAccessAuthMode: "AzureActiveDirectory" as const,
     tags: { session: "1" },
   };
   await port.startUploadDisk(request);
@@ -254,6 +257,7 @@ test("an upload disk has room for the footer; the same one again is a success", 
     osType: "Linux",
     hyperVGeneration: "V2",
     creationData,
+    dataAccessAuthMode: "AzureActiveDirectory",
     ...throughDiskAccess,
   });
 

@@ -163,11 +163,6 @@ test.each<[string, object, RegExp]>([
     { properties: { encryptionSettingsCollection: { enabled: true, encryptionSettings: [] } } },
     /Azure Disk Encryption/,
   ],
-  [
-    "for tokens",
-    { properties: { dataAccessAuthMode: "AzureActiveDirectory" } },
-    /dataAccessAuthMode/,
-  ],
   ["shared", { properties: { maxShares: 2 } }, /shared between VMs/],
   [
     "of a confidential VM",

@@ -41,6 +41,7 @@ const base: SnapshotFacts = {
   familyId: "f",
   sourceDiskUniqueId: "u",
   sizeBytes: 100,
+  needsToken: false,
 };
 const snapshot: SnapshotFacts = { ...base, snapshotId: "/snap/2" };
 const disk = { diskId: "d", name: "d", sizeBytes: 100, snapshot, baseSnapshot: base };
@@ -78,6 +79,14 @@ describe("plan of a backup", () => {
     [
       "the snapshot of the parent restore point is missing",
       { ...facts, disks: [{ ...disk, baseSnapshot: undefined }] },
+    ],
+    [
+      "the base snapshot has another data access mode",
+      withDisk({ baseSnapshot: { ...base, needsToken: true } }),
+    ],
+    [
+      "the base snapshot has another data access mode",
+      withDisk({ snapshot: { ...snapshot, needsToken: true } }),
     ],
     ["the base snapshot has another size", withDisk({ baseSnapshot: { ...base, sizeBytes: 50 } })],
     [

@@ -131,6 +131,33 @@ test("an incremental reads the changed blocks only", async () => {
   expect(disks.get("https://target/a").equals(after)).toBe(true);
 });
 
+test("opens what asks for a token with one, and nothing else", async () => {
+  const asked: [string, boolean | undefined][] = [];
+  const diskData: JobTools["diskData"] = {
+    openReader: (sas, options) => {
+      asked.push([sas, options?.needsToken]);
+      return disks.openReader(sas);
+    },
+    openWriter: (sas, sizeBytes, options) => {
+      asked.push([sas, options?.needsToken]);
+      return disks.openWriter(sas, sizeBytes);
+    },
+  };
+  tools = { ...tools, diskData };
+  const secured = <Task extends { diskId: string }>(tasks: Task[]): Task[] =>
+    tasks.map((task) => (task.diskId === "a" ? { ...task, needsToken: true } : task));
+  const backup = jobOf("p1", { a: randomBytes(MIB), b: randomBytes(MIB) });
+  await backUp({ ...backup, disks: secured(backup.disks) });
+  const job = restoreOf("p1", { a: MIB, b: MIB });
+  await runJob(tools, { ...job, disks: secured(job.disks) }, board, signal);
+  expect(asked.toSorted()).toEqual([
+    ["https://p1/a", true],
+    ["https://p1/b", undefined],
+    ["https://target/a", true],
+    ["https://target/b", undefined],
+  ]);
+});
+
 test("reads everything and says why when Azure gives no diff", async () => {
   const content = randomBytes(MIB);
   await backUp(jobOf("p1", { a: content }));
