@@ -63,6 +63,11 @@ async function makeVm(name: string, images: { os: string; data?: string }): Prom
   });
 }
 
+async function patchDisk(path: string, body: object): Promise<void> {
+  const { arm } = running.stack.cloud;
+  await arm.request({ method: "PATCH", path, apiVersion: "2026-03-02", body });
+}
+
 test(
   "a machine with odd sizes comes back bit by bit, full and incremental",
   { timeout: 400_000 },
@@ -74,6 +79,9 @@ test(
     ]);
     const zeroFile = await makeImage(join(directory, "zero.raw"), 33 * mib + 512, []);
     const vm = await makeVm("odd", { os: osFile, data: zeroFile });
+    // This one is read and written with a token of the worker's identity beside each SAS.
+    const mode = { dataAccessAuthMode: "AzureActiveDirectory" };
+    await patchDisk(await diskId(running, "odd-os"), { properties: mode });
     const first = await backUp(running, vm);
     expect(first.disks.map(({ kind }) => kind)).toEqual(["full", "full"]);
     expect(first.disks[1]?.readBytes).toBe(0);
@@ -116,6 +124,13 @@ test(
     expect(restored.disks.map(({ sizeBytes }) => sizeBytes)).toEqual(
       vm.disks.map(({ sizeBytes }) => sizeBytes),
     );
+
+    const [osSnapshot, restoredOs] = [
+      osDisk?.snapshot?.snapshotId ?? "",
+      await diskId(running, "odd-restored-os"),
+    ].map((secured) => stack.cloud.resourceManager.resources.get(secured)?.body["properties"]);
+    expect(osSnapshot).toMatchObject(mode);
+    expect(restoredOs).toMatchObject(mode);
 
     // The older point is still what the machine was before the change.
     await restore(running, first, "odd-before");
