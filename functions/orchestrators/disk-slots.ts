@@ -40,6 +40,8 @@ export function* ensureDiskAccesses(
   const deadline = nowOf(run) + regionSeconds * 1000;
   for (let polls = 0; ; polls++) {
     const plan = yield* growPool(run, pool, jobId);
+    if (polls === 0 && plan.bounded !== undefined)
+      yield* log(run, "warning", `region ${pool.location}: ${plan.bounded}`);
     if (plan.ready) return { ...pool, accesses: plan.accesses };
     if (nowOf(run) >= deadline)
       throw new HoldfastError(
@@ -60,6 +62,8 @@ function* growPool(
   readonly ready: boolean;
   readonly accesses: readonly string[];
   readonly waitingFor?: string;
+  /** Why the pool stays smaller than what all jobs want together. */
+  readonly bounded?: string;
 }> {
   const announced = must(
     yield* ask<AnnounceAnswer>(run, { location, subscriptionId }, "announce", {

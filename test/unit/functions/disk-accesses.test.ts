@@ -6,7 +6,7 @@ import type { DiskConfiguration, VmConfiguration } from "#core/model/vm-configur
 import { readExpectedDiskAccesses } from "#functions/activities/expected-disk-accesses.ts";
 import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { createTestVm, SUBSCRIPTION } from "./test-vm.ts";
-import { addRepository, createWorld, type World } from "./test-world.ts";
+import { addRepository, collect, createWorld, type World } from "./test-world.ts";
 
 const POOL = `westeurope~${SUBSCRIPTION}`;
 const DAY_MS = 24 * 3600 * 1000;
@@ -308,6 +308,13 @@ describe("disk accesses of a backup", () => {
     }
     expect(accesses(world)).toHaveLength(2);
     expect(Math.max(...world.azure.exportPeaks.values())).toBe(5);
+    const logs = await Promise.all(
+      vms.map((vm) => collect(world.context.records.sessionLog(sessionOf(vm, "2")).list())),
+    );
+    const told = logs
+      .flat()
+      .filter(({ value }) => /DISK_ACCESSES_MAX allows 2/.test(value.message));
+    expect(told.map(({ value }) => value.level)).toContain("warning");
   });
 });
 
