@@ -21,6 +21,7 @@ import { formatResourceId, idKey, parentIdOf, parseResourceId } from "../resourc
 import { computeApiVersions, type ComputeServices } from "./compute-services.ts";
 import { parseRunCommandBody } from "./run-command-body.ts";
 import { vmWriteBucket } from "./vm-limits.ts";
+import { findVmSize } from "./vm-sizes.ts";
 import { hasGuest, powerStateOf, updateInternal, vmIdOf } from "./vm-state.ts";
 
 /** How often the instance view of a running script is brought up to date; the real agent: 30 s. */
@@ -50,7 +51,7 @@ async function putRunCommand(
   request: PutRequest,
 ): Promise<WriteOutcome> {
   const command = parseRunCommandBody(request.body);
-  requireRunningGuest(request, vmIdOfChild(request.id));
+  requireHandler(requireRunningGuest(request, vmIdOfChild(request.id)));
   const runId = request.newGuid();
   services.protectedParameters.set(runId, command.protectedParameters ?? []);
   const {
@@ -70,6 +71,17 @@ async function putRunCommand(
       input: { runId, hasProtectedParameters: command.protectedParameters !== undefined },
     },
   };
+}
+
+/** Managed run commands are an extension, which Azure has for x64 only. */
+function requireHandler(vm: Resource): void {
+  const profile = objectAt(objectAt(vm.body, "properties"), "hardwareProfile");
+  if (findVmSize(stringAt(profile, "vmSize") ?? "").architecture !== "Arm64") return;
+  throw new ArmError(
+    404,
+    "ExtensionNotFoundForCPUArchitecture",
+    "Extension with publisher 'Microsoft.CPlat.Core', type 'RunCommandHandlerLinux', and type handler version '1.3' for CPU Architecture 'arm64' was not found in the extension repository.",
+  );
 }
 
 /** The VM above: running, made from an image, and with no operation of its own. */

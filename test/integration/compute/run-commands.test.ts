@@ -55,6 +55,19 @@ async function viewOf(vm: string, name: string, on = cloud) {
   return found.instanceView;
 }
 
+it("runs no managed command on Arm64: the extension is for x64 only", async () => {
+  const { storageProfile } = imageBody("");
+  await createGuest(cloud, "arm", {
+    hardwareProfile: { vmSize: "Standard_D2ps_v5" },
+    storageProfile: {
+      ...storageProfile,
+      imageReference: { ...storageProfile?.imageReference, sku: "server-arm64" },
+    },
+  });
+  const refused = await refusalOf(start("arm", "install", { source: { script: "true" } }));
+  expect(refused).toBe("404 ExtensionNotFoundForCPUArchitecture");
+});
+
 it("runs a script for real, with parameters, and returns no protected one", async () => {
   // The reads of one VM are throttled like everyone's; so is this test's clock moved on.
   cloud.advance(600_000);
