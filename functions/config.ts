@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { HoldfastError } from "#core/lib/errors.ts";
+import { isUbuntuImage, NOT_UBUNTU } from "#core/model/worker-image.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 
 /**
@@ -42,7 +43,10 @@ const settingsSchema = z.object({
   HOLDFAST_WORKER_IDENTITY_ID: z.string().startsWith("/subscriptions/"),
   HOLDFAST_WORKER_CLIENT_ID: z.string().min(1),
   HOLDFAST_WORKER_VM_SIZE: z.string().min(1).default("Standard_F4s_v2"),
-  HOLDFAST_WORKER_IMAGE_URN: z.string().regex(/^[^:]+:[^:]+:[^:]+:[^:]+$/, "is no image URN"),
+  HOLDFAST_WORKER_IMAGE_URN: z
+    .string()
+    .regex(/^[^:]+:[^:]+:[^:]+:\d+\.\d+\.\d+$/, "is no image URN with an exact version")
+    .refine(isUbuntuImage, { error: NOT_UBUNTU }),
   HOLDFAST_WORKERS_PER_REGION_MAX: z.coerce.number().int().min(1).max(100).default(5),
   HOLDFAST_WORKER_IDLE_SECONDS: z.coerce.number().int().min(0).max(86_400).default(600),
   HOLDFAST_HEARTBEAT_SECONDS: seconds(15),

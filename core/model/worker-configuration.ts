@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isArmSize, isUbuntuImage, NOT_UBUNTU } from "./worker-image.ts";
 
 /**
  * Worker configuration: what workers of one region are. The operator writes it; a region without one
@@ -9,20 +10,23 @@ import { z } from "zod";
 export const WORKER_PROFILES = ["small", "medium", "large", "archive"] as const;
 export type WorkerProfile = (typeof WORKER_PROFILES)[number];
 
-const vmSize = z.string().regex(/^[A-Za-z]+_[A-Za-z0-9_-]{1,60}$/, "is no VM size");
+const vmSize = z
+  .string()
+  .regex(/^[A-Za-z]+_[A-Za-z0-9_-]{1,60}$/, "is no VM size")
+  .refine((name) => !isArmSize(name), { error: "has Arm processors; workers are x64" });
 /** In the order of preference: the next one is taken where Azure has no room for the one before. */
 const sizes = z.array(vmSize).min(1).max(8);
 
 /** Azure allows 50 tags on a resource; the product needs some of its own. */
 const TAGS_MAX = 40;
 const tagName = z.string().regex(/^[^<>%&\\?/]{1,512}$/, "holds a character that tags must not");
-const urn = z
-  .string()
-  .regex(/^[^:]+:[^:]+:[^:]+:\d+\.\d+\.\d+$/, "is no URN with an exact version");
 
 export const workerImageSchema = z.discriminatedUnion("kind", [
-  /** `publisher:offer:sku:version`; the agent is made for Ubuntu 22.04 and 24.04 LTS of generation 2. */
-  z.strictObject({ kind: z.literal("marketplace"), urn }),
+  /** A floating version would make workers differ from day to day. */
+  z.strictObject({
+    kind: z.literal("marketplace"),
+    urn: z.string().regex(/^[^:]+:[^:]+:[^:]+:\d+\.\d+\.\d+$/, "is no URN with an exact version"),
+  }),
   z.strictObject({
     kind: z.literal("gallery"),
     imageId: z
@@ -56,7 +60,10 @@ export const workerConfigurationInputSchema = z
         }),
       ])
       .default({ kind: "regular" }),
-    image: workerImageSchema,
+    image: workerImageSchema.refine(
+      (image) => image.kind === "gallery" || isUbuntuImage(image.urn),
+      { path: ["urn"], error: NOT_UBUNTU },
+    ),
     /** `ephemeral` where the size has room for it, else managed. */
     osDisk: z.enum(["ephemeral", "managed"]).default("ephemeral"),
     diskEncryptionSetId: z

@@ -64,6 +64,16 @@ esac
 fail() { echo "holdfast install: $1" >&2; exit 1; }
 started_by_us() { [ -n "$1" ] && kill -0 "$1" 2>/dev/null; }
 
+# What a gallery image holds is seen here only.
+os_release="${"${HOLDFAST_OS_RELEASE:-/etc/os-release}"}"
+if { [ "$root" = /opt/holdfast ] && [ -d /run/systemd/system ]; } || [ -n "${"${HOLDFAST_OS_RELEASE:-}"}" ]; then
+  system=$(ID=; VERSION_ID=; . "$os_release" && echo "$ID $VERSION_ID $(uname -m)")
+  case "$system" in
+    "ubuntu 22.04 x86_64" | "ubuntu 24.04 x86_64") ;;
+    *) fail "this image is $system; workers need Ubuntu 22.04 or 24.04 LTS on x86_64" ;;
+  esac
+fi
+
 mkdir -p "$root"
 archive="$root/bundle.tar.gz.part"
 staged="$root/.staged-$HOLDFAST_BUNDLE_VERSION"
@@ -113,7 +123,7 @@ done
 configure_updates() {
   apt="${"${HOLDFAST_APT:-/etc/apt}"}"
   mkdir -p "$apt/sources.list.d" "$apt/apt.conf.d"
-  codename=$(. "${"${HOLDFAST_OS_RELEASE:-/etc/os-release}"}" && echo "$VERSION_CODENAME")
+  codename=$(. "$os_release" && echo "$VERSION_CODENAME")
   rm -f "$apt/sources.list" "$apt/sources.list.d"/*.list "$apt/sources.list.d"/*.sources
   printf 'Types: deb
 URIs: %s

@@ -31,6 +31,7 @@ const images: readonly PlatformImage[] = [
   ubuntu("0001-com-ubuntu-server-jammy", "22_04-lts", "V1"),
   ubuntu("0001-com-ubuntu-server-jammy", "22_04-lts-gen2", "V2"),
   ubuntu("0001-com-ubuntu-server-jammy", "22_04-lts-arm64", "V2", "Arm64"),
+  ubuntu("0001-com-ubuntu-minimal-jammy", "minimal-22_04-lts-gen2", "V2"),
 ];
 
 export const imageReferenceSchema = z.strictObject({

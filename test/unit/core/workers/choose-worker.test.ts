@@ -134,6 +134,15 @@ describe("configuration of an operator", () => {
   const { location: _location, origin: _origin, ...input } = automatic;
   it.each<[object, string]>([
     [{ image: { kind: "marketplace", urn: "Canonical:u:s:latest" } }, "image.urn"],
+    [{ image: { kind: "marketplace", urn: "Debian:debian-12:12-gen2:0.2026.1" } }, "image.urn"],
+    [
+      {
+        image: { kind: "marketplace", urn: "Canonical:ubuntu-24_04-lts:server-arm64:24.04.20261" },
+      },
+      "image.urn",
+    ],
+    [{ sizes: { ...automatic.sizes, large: ["Standard_D4ps_v5"] } }, "sizes.large.0"],
+    [{ sizes: { ...automatic.sizes, large: ["Standard_E4pds_v6"] } }, "sizes.large.0"],
     [{ minimum: 6 }, "minimum"],
     [{ idle: { action: "deallocate", afterSeconds: 1 } }, "idle.action"],
     [{ securityUpdates: { kind: "mirror", url: "http://m/$(x)" } }, "securityUpdates.url"],
@@ -142,6 +151,16 @@ describe("configuration of an operator", () => {
   ])("is refused with %o", (fields, path) => {
     const parsed = workerConfigurationInputSchema.safeParse({ ...input, ...fields });
     expect(parsed.error?.issues.map((issue) => issue.path.join("."))).toContain(path);
+  });
+
+  it.each([
+    "Canonical:ubuntu-24_04-lts:server:24.04.202610140",
+    "canonical:ubuntu-24_04-lts:minimal:24.04.202610140",
+    "Canonical:0001-com-ubuntu-server-jammy:22_04-lts-gen2:22.04.202610140",
+    "Canonical:0001-com-ubuntu-minimal-jammy:minimal-22_04-lts-gen2:22.04.202610140",
+  ])("may name the image %s", (urn) => {
+    const image = { kind: "marketplace", urn } as const;
+    expect(workerConfigurationInputSchema.parse({ ...input, image }).image).toEqual(image);
   });
 
   it("may deallocate workers that have a managed disk", () => {

@@ -32,10 +32,12 @@ describe("install script", () => {
     const program = `#!/bin/sh\nenv | grep ^HOLDFAST_ > "$HOLDFAST_TEST_SEEN"\nexec sleep 30\n`;
     writeFileSync(path.join(content, "bin/node"), program, { mode: 0o755 });
     writeFileSync(path.join(content, "lib/agent.mjs"), "");
+    mkdirSync(path.join(folder, "path"));
     archive = path.join(folder, "bundle.tar.gz");
     spawnSync("tar", ["-czf", archive, "-C", content, "."]);
+    writeRelease('ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n');
+    writeUname("x86_64");
     // Stands in for curl: the address comes on standard input, the file goes where it is told.
-    mkdirSync(path.join(folder, "path"));
     writeFileSync(
       path.join(folder, "path/curl"),
       `#!/bin/bash\nprintf '%s ' "$@" > "${folder}/curl-arguments"\ncat > "${folder}/curl-input"\nwhile [ $# -gt 0 ]; do if [ "$1" = --output ]; then cp "${archive}" "$2"; fi; shift; done\n`,
@@ -50,6 +52,15 @@ describe("install script", () => {
     }
     rmSync(folder, { recursive: true, force: true });
   });
+
+  function writeRelease(text: string): void {
+    writeFileSync(path.join(folder, "os-release"), text);
+  }
+
+  function writeUname(machine: string): void {
+    const file = path.join(folder, "path/uname");
+    writeFileSync(file, `#!/bin/sh\necho ${machine}\n`, { mode: 0o755 });
+  }
 
   function install(
     fields: Partial<{ sizeBytes: number; sha256: string; md5: string; id: string }>,
@@ -142,11 +153,30 @@ describe("install script", () => {
     expect(() => statSync(path.join(folder, "seen"))).toThrow();
   });
 
+  it.each([
+    ["ID=ubuntu\nVERSION_ID=22.04\n", "x86_64", undefined],
+    ["ID=ubuntu\nVERSION_ID=20.04\n", "x86_64", "ubuntu 20.04 x86_64"],
+    ['ID=debian\nVERSION_ID="12"\n', "x86_64", "debian 12 x86_64"],
+    ["ID=ubuntu\nVERSION_ID=24.04\n", "aarch64", "ubuntu 24.04 aarch64"],
+    ["NAME=nothing\n", "x86_64", "this image is   x86_64"],
+  ])(
+    "on a machine with %j, %s, downloads nothing unless the agent runs there",
+    (release, machine, told) => {
+      writeRelease(release);
+      writeUname(machine);
+      const done = install({});
+      expect(done.status).toBe(told === undefined ? 0 : 1);
+      if (told === undefined) return;
+      expect(done.stderr).toContain(told);
+      expect(done.stderr).toContain("workers need Ubuntu 22.04 or 24.04 LTS");
+      expect(() => statSync(path.join(folder, "curl-input"))).toThrow();
+    },
+  );
+
   it("takes security updates from the operator's mirror and from nowhere else", () => {
     const apt = path.join(folder, "apt");
     mkdirSync(path.join(apt, "sources.list.d"), { recursive: true });
     writeFileSync(path.join(apt, "sources.list.d/ubuntu.sources"), "URIs: http://archive.example");
-    writeFileSync(path.join(folder, "os-release"), "VERSION_CODENAME=noble\n");
     expect(install({}, "http://mirror.example/ubuntu").status).toBe(0);
     expect(readdirSync(path.join(apt, "sources.list.d"))).toEqual(["holdfast.sources"]);
     expect(readFileSync(path.join(apt, "sources.list.d/holdfast.sources"), "utf8")).toBe(
