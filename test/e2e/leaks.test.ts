@@ -36,6 +36,7 @@ let first: RestorePoint;
 beforeAll(async () => {
   running = await startTestStack({
     HOLDFAST_LOCAL_VALIDATE_REPLAY: "1",
+    HOLDFAST_SWEEP_TICK: "*/3 * * * * *",
     HOLDFAST_SECRET_ANOTHER: "not the password of any repository",
   });
   stop = () => running.stop();
@@ -54,8 +55,25 @@ afterAll(async () => {
 });
 
 test("backup and restore replay the same way twice", { timeout: 120_000 }, async () => {
+  // Between the two the worker rests deallocated, with a disk and without a process.
+  const path = `/worker-configurations/${vm.region}`;
+  const automatic = await running.api.call("GET", path, { answer: z.looseObject({}) });
+  const { location: _location, origin: _origin, ...input } = automatic;
+  const idle = { action: "deallocate", afterSeconds: 0 };
+  const resting = await running.api.send("PUT", path, { ...input, osDisk: "managed", idle });
+  expect(resting.status).toBe(200);
   first = await backUp(running, vm);
+  const [worker] = await waitForWorkers("deallocated");
+  const { resources } = running.stack.cloud.resourceManager;
+  expect(resources.get(worker?.vmResourceId ?? "")?.internal["powerState"]).toBe("deallocated");
+  expect(await processesOfWorkers()).toEqual([]);
+
   await restore(running, first, "copy");
+  const sessions = await running.api.list("/sessions", restoreSchema);
+  const { sessionId = "" } = sessions.find(({ type }) => type === "restore") ?? {};
+  expect((await readDetail(running, sessionId)).workerId).toBe(worker?.workerId);
+  // Nobody wants deallocated workers any more: this one goes.
+  expect((await running.api.send("DELETE", path)).status).toBe(204);
   // An instance whose second replay differs fails, whatever its parent makes of that.
   expect(await instancesThat("Failed")).toEqual([]);
   expect((await instancesThat("Completed")).length).toBeGreaterThan(5);
@@ -137,6 +155,33 @@ async function usePasswordOf(secretName: string): Promise<void> {
 }
 
 /** Ends orchestrations as an operator does: through the Durable extension's management API. */
+const workerSchema = z.object({
+  workerId: z.string(),
+  vmResourceId: z.string(),
+  state: z.string(),
+});
+const restoreSchema = z.object({ sessionId: z.string(), type: z.string() });
+
+/** All workers, once each of them is in the state. */
+async function waitForWorkers(state: string): Promise<z.infer<typeof workerSchema>[]> {
+  const deadline = performance.now() + endTimeoutMs;
+  for (;;) {
+    const workers = await running.api.list("/workers", workerSchema);
+    if (workers.length > 0 && workers.every((worker) => worker.state === state)) return workers;
+    if (performance.now() > deadline) throw new Error(`not ${state}: ${JSON.stringify(workers)}`);
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}
+
+async function processesOfWorkers(): Promise<string[]> {
+  const found: string[] = [];
+  for (const { vmId, name } of await running.stack.estate.listVms()) {
+    for (const each of await running.stack.cloud.vmHost.listProcesses(vmId))
+      found.push(`${name}: ${each.commandLine}`);
+  }
+  return found;
+}
+
 async function terminate(instanceIds: readonly string[]): Promise<void> {
   for (const instanceId of instanceIds) {
     const path = `${encodeURIComponent(instanceId)}/terminate?reason=test`;
