@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { findDifference, findFileDifference } from "#local/demo/compare-disks.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
 import {
@@ -48,6 +48,8 @@ beforeAll(async () => {
   stop = () => running.stop();
   if (bodies !== undefined) running.stack.cloud.resourceManager.onRequest(bodies.observe);
 });
+
+afterEach(() => running.checkEstate());
 
 afterAll(async () => {
   await stop?.();

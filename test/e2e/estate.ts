@@ -43,19 +43,23 @@ export async function readEstate(stack: Stack): Promise<EstateBefore> {
   return { resourceIds: new Set(ids), namespacePrefix: prefixOf(stack.stateDirectory) };
 }
 
+/** Whether idle workers may be there, which the next job of a test takes, or must have gone. */
+export type WorkerRest = "resting" | "gone";
+
 /**
- * What the product left and nobody asked for, once workers had time to go: resources of any type that
- * are neither a region's, nor machines of the test, nor bases of the next incremental; SAS; guests'
- * processes. Empty when the estate is as it was.
+ * What the product left and nobody asked for, once it had time to go: resources of any type that are
+ * neither a region's, nor machines of the test, nor bases of the next incremental; SAS; guests'
+ * processes; and whatever the command `resources` calls an orphan. Empty when the estate is as it was.
  */
 export async function findOrphans(
   stack: Stack,
   api: ApiClient,
-  before: EstateBefore,
+  { before, workers }: { readonly before: EstateBefore; readonly workers: WorkerRest },
 ): Promise<string[]> {
   const deadline = performance.now() + cleanTimeoutMs;
   for (;;) {
-    const orphans = await orphansNow(stack, api, before);
+    const idle = workers === "resting" ? await listWorkerIds(api) : new Set<string>();
+    const orphans = await orphansNow(stack, api, before, idle);
     if (orphans.length === 0 || performance.now() > deadline) return orphans;
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
@@ -76,16 +80,25 @@ export async function findRemains(stateDirectory: string, before: EstateBefore):
   return remains;
 }
 
-async function orphansNow(stack: Stack, api: ApiClient, before: EstateBefore): Promise<string[]> {
+async function orphansNow(
+  stack: Stack,
+  api: ApiClient,
+  before: EstateBefore,
+  restingIds: ReadonlySet<string>,
+): Promise<string[]> {
   const { resourceManager, disks, vmHost } = stack.cloud;
   const vms = await stack.estate.listVms();
-  const group = keyOf(`${stack.deployment.workloadResourceGroupId}/`);
-  const workers = vms.filter(({ resourceId }) => !keyOf(resourceId).startsWith(group));
+  const groups = workloadGroupsOf(stack);
+  const workers = vms.filter(
+    ({ resourceId, name }) =>
+      !groups.some((group) => keyOf(resourceId).startsWith(group)) && !restingIds.has(name),
+  );
   const bases = await readBases(api);
   const isWanted = (row: ResourceRow): boolean =>
     before.resourceIds.has(keyOf(row.resourceId)) ||
     isOfRegion(stack, row) ||
-    isOfTest(stack, row) ||
+    isOfTest(groups, row) ||
+    isOfWorker(restingIds, row) ||
     bases.has(keyOf(row.resourceId));
   const found = listResources(resourceManager, disks)
     .filter((row) => !isWanted(row))
@@ -110,7 +123,23 @@ async function readBases(api: ApiClient): Promise<ReadonlySet<string>> {
   return new Set(snapshots.flatMap(({ snapshot }) => keyOf(snapshot?.snapshotId ?? "")));
 }
 
-function isOfRegion(stack: Stack, { resourceId, type, tags }: ResourceRow): boolean {
+async function listWorkerIds(api: ApiClient): Promise<ReadonlySet<string>> {
+  const rows = await api.list("/workers", z.object({ workerId: z.string(), state: z.string() }));
+  const resting = rows.filter(({ state }) => state === "idle" || state === "deallocated");
+  return new Set(resting.map(({ workerId }) => workerId));
+}
+
+/** VM, NIC, OS disk and Run Command of a worker that waits for its next job. */
+function isOfWorker(workerIds: ReadonlySet<string>, row: ResourceRow): boolean {
+  const [, workerId] =
+    /\/(?:virtualMachines|networkInterfaces|disks)\/(holdfast-[0-9a-f]+)(?:-nic|-os|\/|$)/i.exec(
+      row.resourceId,
+    ) ?? [];
+  return row.orphan === undefined && workerId !== undefined && workerIds.has(workerId);
+}
+
+function isOfRegion(stack: Stack, { resourceId, type, tags, orphan }: ResourceRow): boolean {
+  if (orphan !== undefined) return false;
   const isTagged = Object.keys(tags).some((name) => name.toLowerCase() === controlPlaneTag);
   if (regionTypes.has(type.toLowerCase())) return isTagged;
   const { resources } = stack.cloud.resourceManager;
@@ -121,11 +150,16 @@ function isOfRegion(stack: Stack, { resourceId, type, tags }: ResourceRow): bool
   return owner !== undefined && regionTypes.has(owner.type.toLowerCase());
 }
 
+/** Beginnings of the ids of machines that tests make, in both subscriptions. */
+function workloadGroupsOf({ deployment }: Stack): readonly string[] {
+  const { workloadResourceGroupId, otherWorkloadResourceGroupId } = deployment;
+  return [workloadResourceGroupId, otherWorkloadResourceGroupId].map((id) => keyOf(`${id}/`));
+}
+
 /** Machines that the test made or had restored, with all that hangs on them. */
-function isOfTest(stack: Stack, row: ResourceRow): boolean {
-  const group = keyOf(`${stack.deployment.workloadResourceGroupId}/`);
+function isOfTest(groups: readonly string[], row: ResourceRow): boolean {
   if (row.type.toLowerCase() === "microsoft.compute/snapshots") return false;
-  return row.orphan === undefined && keyOf(row.resourceId).startsWith(group);
+  return row.orphan === undefined && groups.some((each) => keyOf(row.resourceId).startsWith(each));
 }
 
 /** Id of the resource that a child lies below. */

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { BlobServiceClient, type ContainerClient } from "@azure/storage-blob";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { findDifference } from "#local/demo/compare-disks.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
@@ -35,6 +35,8 @@ beforeAll(async () => {
     { offsetBytes: 0, lengthBytes: imageSizeBytes },
   ]);
 });
+
+afterEach(() => running.checkEstate());
 
 afterAll(async () => {
   await stop?.();

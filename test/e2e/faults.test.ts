@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { findDifference } from "#local/demo/compare-disks.ts";
 import { findLeftovers } from "#local/demo/leftovers.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
@@ -38,6 +38,8 @@ beforeAll(async () => {
     tags: {},
   });
 });
+
+afterEach(() => running.checkEstate());
 
 afterAll(async () => {
   await stop?.();

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { BlobServiceClient } from "@azure/storage-blob";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
@@ -49,6 +49,8 @@ beforeAll(async () => {
     tags: {},
   });
 });
+
+afterEach(() => running.checkEstate());
 
 afterAll(async () => {
   await stop?.();

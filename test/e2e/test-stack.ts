@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { restorePointSchema, type RestorePoint } from "#core/model/restore-point.ts";
+import { workerConfigurationSchema } from "#core/model/worker-configuration.ts";
 import { findLeftovers } from "#local/demo/leftovers.ts";
 import { shownSessionSchema, waitForEnd, type ShownSession } from "#local/demo/sessions.ts";
 import { startStack, type Stack } from "#local/stack.ts";
@@ -19,6 +20,8 @@ export interface TestStack {
   readonly api: ApiClient;
   readonly directory: string;
   readonly repositoryId: string;
+  /** After each test, when nothing runs: throws when something is left besides resting workers. */
+  checkEstate(): Promise<void>;
   /** Throws when something is left that was not there before, and does not belong there. */
   stop(): Promise<void>;
 }
@@ -27,6 +30,8 @@ export const mib = 1024 * 1024;
 const runTimeoutMs = 240_000;
 const cleanTimeoutMs = 60_000;
 const pollMs = 100;
+/** Tests wait for little things. */
+const quickSettings = { HOLDFAST_POLL_SECONDS: "0.5" };
 const startedSchema = z.object({ sessionId: z.string() });
 const sessionDetailSchema = shownSessionSchema.extend({
   attempt: z.number(),
@@ -42,7 +47,11 @@ export async function startTestStack(
 ): Promise<TestStack> {
   if (!existsSync("dist/functions/main.mjs")) throw new Error("build first: npm run build");
   const directory = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
-  const stack = await startStack({ stateDirectory: join(directory, "state"), settings, network });
+  const stack = await startStack({
+    stateDirectory: join(directory, "state"),
+    settings: { ...quickSettings, ...settings },
+    network,
+  });
   const before = await readEstate(stack);
   const api = new ApiClient({
     baseUrl: stack.addresses.api,
@@ -57,26 +66,40 @@ export async function startTestStack(
     api,
     directory,
     repositoryId,
+    async checkEstate() {
+      refuseLeft(await findOrphans(stack, api, { before, workers: "resting" }));
+    },
     async stop() {
-      await waitForIdleWorkers(api);
-      const left = await findOrphans(stack, api, before).catch((error: unknown) => [String(error)]);
+      await retireWorkers(api).catch(() => undefined); // the estate's check finds what stayed
+      const left = await findOrphans(stack, api, { before, workers: "gone" }).catch(
+        (error: unknown) => [String(error)],
+      );
       await stack.stop();
       left.push(...(await findRemains(directory, before)));
       await rm(directory, { recursive: true, force: true });
-      if (left.length > 0) throw new Error(`The estate is not as it was:\n${left.join("\n")}`);
+      refuseLeft(left);
     },
   };
 }
 
-/** Idle workers go by themselves; those that never do are found by the estate's check. */
-async function waitForIdleWorkers(api: ApiClient): Promise<void> {
-  const deadline = performance.now() + cleanTimeoutMs;
-  const workerSchema = z.object({ workerId: z.string() });
-  while (performance.now() < deadline) {
-    const workers = await api.list("/workers", workerSchema).catch(() => []);
-    if (workers.length === 0) return;
-    await new Promise((resolve) => setTimeout(resolve, 5 * pollMs));
+function refuseLeft(left: readonly string[]): void {
+  if (left.length > 0) throw new Error(`The estate is not as it was:\n${left.join("\n")}`);
+}
+
+/** Has idle workers go at once, as an operator does, and waits for it. */
+async function retireWorkers(api: ApiClient): Promise<void> {
+  const workerSchema = z.object({ workerId: z.string(), location: z.string() });
+  const list = () => api.list("/workers", workerSchema);
+  for (const location of new Set((await list()).map((worker) => worker.location))) {
+    const path = `/worker-configurations/${location}`;
+    const read = await api.call("GET", path, { answer: workerConfigurationSchema });
+    const { location: _region, origin: _origin, updatedAt: _at, ...configuration } = read;
+    const body = { ...configuration, minimum: 0, idle: { action: "delete", afterSeconds: 0 } };
+    await api.call("PUT", path, { body, answer: workerConfigurationSchema });
   }
+  const deadline = performance.now() + cleanTimeoutMs;
+  while (performance.now() < deadline && (await list()).length > 0)
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
 }
 
 /** @param record fields beside or instead of the usual ones */
@@ -124,13 +147,14 @@ export async function restore(
   test: TestStack,
   point: RestorePoint,
   vmName: string,
+  estate: Pick<Stack["estate"], "listVms"> = test.stack.estate,
 ): Promise<VmRow> {
   const { sessionId } = await test.api.call("POST", "/restores", {
     body: { restorePointId: point.pointId, vmName },
     answer: startedSchema,
   });
   await waitForEnd(sessionId, { api: test.api, timeoutMs: runTimeoutMs });
-  const vm = (await test.stack.estate.listVms()).find(({ name }) => name === vmName);
+  const vm = (await estate.listVms()).find(({ name }) => name === vmName);
   if (vm === undefined) throw new Error(`the restore succeeded and there is no ${vmName}`);
   return vm;
 }

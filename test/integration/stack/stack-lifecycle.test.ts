@@ -4,10 +4,11 @@ import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { startStack, type Stack } from "#local/stack.ts";
 import { callStack, findStack } from "#local/stack/control-client.ts";
+import { listResources } from "#local/stack/resource-list.ts";
 
 /** Needs dist/: the app that the Functions host runs. */
 const program = fileURLToPath(new URL("../../../local/main.ts", import.meta.url));
@@ -23,10 +24,20 @@ beforeAll(async () => {
   first = await startStack({ stateDirectory: join(directory, "first") });
 });
 
+afterEach(() => expectNoOrphans(first));
+
 afterAll(async () => {
   await first?.stop();
   await rm(directory, { recursive: true, force: true });
 });
+
+/** What a stack makes for itself is of use, all of it. */
+function expectNoOrphans(stack: Stack | undefined): void {
+  if (stack === undefined) throw new Error("the stack did not start");
+  const rows = listResources(stack.cloud.resourceManager, stack.cloud.disks);
+  expect(rows.length).toBeGreaterThan(10);
+  expect(rows.filter(({ orphan }) => orphan !== undefined)).toEqual([]);
+}
 
 async function until(isDone: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const deadline = performance.now() + timeoutMs;
@@ -100,6 +111,7 @@ test(
 
     // What was killed starts again on the same directory.
     const again = await startStack({ stateDirectory });
+    expectNoOrphans(again);
     await again.stop();
     expect(await processesOf(stateDirectory)).toEqual([]);
     expect((await readdir(stateDirectory)).includes("lock")).toBe(false);
