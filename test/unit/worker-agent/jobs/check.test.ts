@@ -106,7 +106,7 @@ test("verifies every block on the mover's threads and finds nothing", async () =
   expect(sent).toEqual([]);
 });
 
-test("names a bad block; the next backup heals it and says so", async () => {
+test("names the blocks of a bad frame; the next backup heals it and says so", async () => {
   const content = randomBytes(3 * BLOCK_BYTES);
   await backUp("p1", content);
   flip(packName(), 70);
@@ -116,15 +116,15 @@ test("names a bad block; the next backup heals it and says so", async () => {
       kind: "unreadable-block",
       object: packName(),
       diskId: "a",
-      blocks: { first: 0, count: 1 },
+      blocks: { first: 0, count: 3 },
       affectedPoints: [{ vmId: "vm-1", pointId: "p1" }],
     },
   ]);
   const healed = await backUp("p2", content, "p1");
   expect(healed).toMatchObject({
-    disks: [{ kind: "incremental", readBytes: BLOCK_BYTES }],
+    disks: [{ kind: "incremental", readBytes: 3 * BLOCK_BYTES }],
   });
-  expect(healed).toHaveProperty("disks[0].warnings[0]", expect.stringContaining("1 blocks"));
+  expect(healed).toHaveProperty("disks[0].warnings[0]", expect.stringContaining("3 blocks"));
   const again = await check();
   expect(again.findings.flatMap(({ affectedPoints }) => affectedPoints)).toEqual([
     { vmId: "vm-1", pointId: "p1" },
