@@ -8,10 +8,10 @@
 import { assert } from "../../lib/assert.ts";
 import { codeOf } from "../../lib/errors.ts";
 import { asDamage, type BlockMap, type BlockSource } from "../block-map.ts";
-import type { BlockCodec, BlockToDecode } from "../codec/block-codec.ts";
+import type { BlockCodec } from "../codec/block-codec.ts";
 import { giveBack } from "../codec/give-back.ts";
 import { NO_BLOCK } from "../format/footer-frames.ts";
-import { FRAME_PURPOSES, sealFrame, unsealFrame } from "../format/frame.ts";
+import { FRAME_PURPOSES } from "../format/frame.ts";
 import { frameKeyOf, hashKeyOf } from "../format/keys.ts";
 import { HASH_BYTES, damaged, objectNames } from "../format/layout.ts";
 import { encodeFooter, encodeHeader, type FooterEntry } from "../format/sealed-object.ts";
@@ -171,7 +171,7 @@ interface FrameTarget {
   readonly offsetBytes: number;
 }
 
-/** Fetches frames that lie together, seals each again, and has the codec verify all used blocks. */
+/** Fetches frames that lie together, and has the codec verify all used blocks and seal each again. */
 async function sealGroup(
   { source, map, codec, id, frameKey, dataKey, signal }: ChunkCopy,
   work: {
@@ -187,31 +187,31 @@ async function sealGroup(
   const { diskId } = map.point.manifest;
   const name = objectNames.pack(diskId, first.packId);
   const lengthBytes = last.offsetBytes + last.storedBytes - first.offsetBytes;
-  const purpose = FRAME_PURPOSES.block;
   const packId = Buffer.from(first.packId, "hex");
   const keys = { packId, frameKey: frameKeyOf(dataKey, packId), hashKey: hashKeyOf(dataKey) };
+  const placed = work.group.map((entry) => {
+    const target = work.targets.get(entry);
+    assert(target !== undefined, "a frame has no place in its chunk");
+    return { entry, target };
+  });
   try {
     const range = { offsetBytes: first.offsetBytes, lengthBytes };
     const bytes = await source.store.read(name, range, signal);
-    const blocks = work.group.flatMap((entry): BlockToDecode[] => {
-      const target = work.targets.get(entry);
-      assert(target !== undefined, "a frame has no place in its chunk");
-      const offsetBytes = entry.offsetBytes - first.offsetBytes;
-      const { encoding, frameBlocks } = entry;
-      const rawBytes = blockBytesOf(entry, map);
-      const shape = { purpose, encoding, rawBytes: rawBytes * frameBlocks };
-      const content = unsealFrame(
-        keys.frameKey,
-        { ...shape, objectId: packId, frameNumber: entry.frameNumber },
-        bytes.subarray(offsetBytes, offsetBytes + entry.storedBytes),
-      );
-      const { frameNumber } = target.frame;
-      const frame = sealFrame(frameKey, { ...shape, objectId: id, frameNumber }, content);
-      work.sealed.set(frame, target.offsetBytes);
-      return target.frame.blocks.map((block) => ({ ...block, ...keys, offsetBytes, rawBytes }));
-    });
+    const frames = placed.map(({ entry, target: { frame } }) => ({
+      frameNumber: frame.frameNumber,
+      blocks: frame.blocks.map((block) => {
+        const offsetBytes = entry.offsetBytes - first.offsetBytes;
+        return { ...block, ...keys, offsetBytes, rawBytes: blockBytesOf(entry, map) };
+      }),
+    }));
     // Takes the bytes over, and throws for the first block that is not what the map says.
-    giveBack(await codec.decode({ bytes, blocks }, signal));
+    const sealed = await codec.reseal({ bytes, frames, target: { packId: id, frameKey } }, signal);
+    let at = 0;
+    for (const { entry, target } of placed) {
+      work.sealed.set(sealed.subarray(at, at + entry.storedBytes), target.offsetBytes);
+      at += entry.storedBytes;
+    }
+    giveBack(sealed);
   } catch (cause) {
     const error = asDamage(cause, "a pack is missing or cut", name);
     if (codeOf(error) !== "RepositoryDamaged") throw error;

@@ -5,6 +5,7 @@
 import type { Encoding } from "../format/frame.ts";
 import { decodeBlocks } from "./decode-blocks.ts";
 import { encodeBlocks } from "./encode-blocks.ts";
+import { resealFrames } from "./reseal-frames.ts";
 
 interface BlockToEncode {
   /** Place in the job's bytes. */
@@ -75,15 +76,30 @@ export interface DecodeJob {
   readonly blocks: readonly BlockToDecode[];
 }
 
-/** Both methods may take over (detach) the buffers of their job. */
+/** Frames that become frames of another object. */
+export interface ResealJob {
+  readonly bytes: Uint8Array;
+  readonly target: { readonly packId: Uint8Array; readonly frameKey: Uint8Array };
+  readonly frames: readonly {
+    /** In the target. */
+    readonly frameNumber: number;
+    /** Blocks of the frame to verify: one at least. */
+    readonly blocks: readonly BlockToDecode[];
+  }[];
+}
+
+/** All methods may take over (detach) the buffers of their job. */
 export interface BlockCodec {
   encode(job: EncodeJob, signal: AbortSignal): Promise<EncodedBlocks>;
   /** Raw contents one after the other. Throws `RepositoryDamaged` for the first bad frame. */
   decode(job: DecodeJob, signal: AbortSignal): Promise<Uint8Array>;
+  /** Sealed frames one after the other, each as long as it was. Throws as `decode`. */
+  reseal(job: ResealJob, signal: AbortSignal): Promise<Uint8Array>;
 }
 
 /** Computes on the calling thread: tests, small tools. */
 export const inlineBlockCodec: BlockCodec = {
   encode: async (job) => encodeBlocks(job),
   decode: async (job) => decodeBlocks(job),
+  reseal: async (job) => resealFrames(job),
 };

@@ -6,6 +6,7 @@ import { isMainThread, parentPort, workerData, type MessagePort } from "node:wor
 import { codeOf, messageOf } from "../../lib/errors.ts";
 import { decodeBlocks } from "./decode-blocks.ts";
 import { encodeBlocks } from "./encode-blocks.ts";
+import { resealFrames } from "./reseal-frames.ts";
 import { giveBack } from "./give-back.ts";
 import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
 
@@ -22,6 +23,10 @@ function compute(request: CodecRequest): { answer: CodecAnswer; transfer: ArrayB
     if (request.kind === "encode") {
       const encoded = encodeBlocks(request.job);
       return { answer: { id, kind: "encoded", encoded }, transfer: wholeBuffer(encoded.frames) };
+    }
+    if (request.kind === "reseal") {
+      const frames = resealFrames(request.job);
+      return { answer: { id, kind: "resealed", frames }, transfer: wholeBuffer(frames) };
     }
     const raw = decodeBlocks(request.job);
     return { answer: { id, kind: "decoded", raw }, transfer: wholeBuffer(raw) };

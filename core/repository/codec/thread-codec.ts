@@ -1,7 +1,14 @@
 import { Worker } from "node:worker_threads";
 import { assert } from "../../lib/assert.ts";
 import { HoldfastError } from "../../lib/errors.ts";
-import type { BlockCodec, DecodeJob, EncodeJob, EncodedBlocks } from "./block-codec.ts";
+import type {
+  BlockCodec,
+  BlockToDecode,
+  DecodeJob,
+  EncodeJob,
+  EncodedBlocks,
+  ResealJob,
+} from "./block-codec.ts";
 import { ENCODER_THREAD, type CodecAnswer, type CodecRequest } from "./thread-messages.ts";
 
 const MAX_THREADS = 8;
@@ -10,7 +17,8 @@ const HEAP_LIMITS = { maxOldGenerationSizeMb: 96, maxYoungGenerationSizeMb: 8 };
 
 type RequestBody =
   | { readonly kind: "encode"; readonly job: EncodeJob }
-  | { readonly kind: "decode"; readonly job: DecodeJob };
+  | { readonly kind: "decode"; readonly job: DecodeJob }
+  | { readonly kind: "reseal"; readonly job: ResealJob };
 
 interface Pending {
   readonly resolve: (answer: CodecAnswer) => void;
@@ -55,24 +63,26 @@ export class ThreadCodec implements BlockCodec {
   }
 
   async decode(job: DecodeJob, signal: AbortSignal): Promise<Uint8Array> {
-    // Blocks of one pack share their keys: copied once, cloned once.
-    const copies = new Map<Uint8Array, Uint8Array>();
-    const shared = (bytes: Uint8Array): Uint8Array => {
-      const copy = copies.get(bytes) ?? ownCopy(bytes);
-      copies.set(bytes, copy);
-      return copy;
-    };
-    const blocks = job.blocks.map((block) => ({
-      ...block,
-      packId: shared(block.packId),
-      frameKey: shared(block.frameKey),
-      hashKey: shared(block.hashKey),
-      hash: ownCopy(block.hash),
-    }));
+    const copy = ownCopies();
+    const blocks = job.blocks.map((block) => travelling(block, copy));
     const bytes = transferable(job.bytes);
     const answer = await this.#ask({ kind: "decode", job: { bytes, blocks } }, bytes, signal);
     assert(answer.kind === "decoded", `an encoder thread answered ${answer.kind} to decode`);
     return answer.raw;
+  }
+
+  async reseal(job: ResealJob, signal: AbortSignal): Promise<Uint8Array> {
+    const copy = ownCopies();
+    const frames = job.frames.map(({ frameNumber, blocks }) => ({
+      frameNumber,
+      blocks: blocks.map((block) => travelling(block, copy)),
+    }));
+    const target = { packId: copy(job.target.packId), frameKey: copy(job.target.frameKey) };
+    const bytes = transferable(job.bytes);
+    const body = { kind: "reseal", job: { bytes, frames, target } } as const;
+    const answer = await this.#ask(body, bytes, signal);
+    assert(answer.kind === "resealed", `an encoder thread answered ${answer.kind} to reseal`);
+    return answer.frames;
   }
 
   /** Ends the threads; jobs that still run are rejected. */
@@ -133,6 +143,26 @@ function threadDied(why: string, cause?: unknown): HoldfastError {
 /** Cloning a view clones all of the buffer under it, so small values travel as copies. */
 function ownCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   return Uint8Array.from(bytes);
+}
+
+/** Blocks of one pack share their keys: copied once, cloned once. */
+function ownCopies(): (bytes: Uint8Array) => Uint8Array {
+  const copies = new Map<Uint8Array, Uint8Array>();
+  return (bytes) => {
+    const copy = copies.get(bytes) ?? ownCopy(bytes);
+    copies.set(bytes, copy);
+    return copy;
+  };
+}
+
+function travelling(block: BlockToDecode, copy: (bytes: Uint8Array) => Uint8Array): BlockToDecode {
+  return {
+    ...block,
+    packId: copy(block.packId),
+    frameKey: copy(block.frameKey),
+    hashKey: copy(block.hashKey),
+    hash: ownCopy(block.hash),
+  };
 }
 
 /** Moves to the thread without a copy when the array owns its whole buffer. */
