@@ -10,7 +10,10 @@ import {
   makeImage,
   mib,
   restore,
+  startBackup,
   startTestStack,
+  waitForSuccess,
+  waitUntilDispatched,
   type TestStack,
 } from "./test-stack.ts";
 import { plantSecrets } from "./planted-secrets.ts";
@@ -144,21 +147,33 @@ test(
   },
 );
 
-test("every body that went through Resource Manager is what its type allows", () => {
-  if (bodies === undefined) return;
-  const { controlPlaneIdentity } = running.stack.deployment;
-  expect(bodies.sentBy(controlPlaneIdentity.principalId)).toEqual(sentTypes);
-  expect(bodies.answeredTypes).toEqual(expect.arrayContaining(sentTypes));
-  const { requestCount, answerCount } = bodies.counts;
-  console.log(
-    `${requestCount} bodies sent and ${answerCount} resources answered, of ` +
-      `${bodies.answeredTypes.length} types, were checked against Azure's type data; ` +
-      `types without data: ${bodies.typesWithoutData.join(", ") || "none"}`,
-  );
-  expect(bodies.findings).toEqual([]);
-});
+// Azure's type data lies beside a checkout, if anywhere: without it there is nothing to compare with.
+if (bodies !== undefined) {
+  test("every body that went through Resource Manager is what its type allows", () => {
+    const { controlPlaneIdentity } = running.stack.deployment;
+    expect(bodies.sentBy(controlPlaneIdentity.principalId)).toEqual(sentTypes);
+    expect(bodies.answeredTypes).toEqual(expect.arrayContaining(sentTypes));
+    const { requestCount, answerCount } = bodies.counts;
+    console.log(
+      `${requestCount} bodies sent and ${answerCount} resources answered, of ` +
+        `${bodies.answeredTypes.length} types, were checked against Azure's type data; ` +
+        `types without data: ${bodies.typesWithoutData.join(", ") || "none"}`,
+    );
+    expect(bodies.findings).toEqual([]);
+  });
+}
 
-test("no secret is in a queue, a table, a history or a log", { timeout: 120_000 }, async () => {
+test("no secret is in a queue, a table, a history or a log", { timeout: 400_000 }, async () => {
+  // In the middle of a job, which gets no bytes until the search is over: every secret is in use.
+  const image = await makeImage(join(running.directory, "busy.raw"), 20 * mib, [
+    { offsetBytes: 0, lengthBytes: mib },
+  ]);
+  const vm = await makeVm("busy", { os: image });
+  const { faults } = running.stack.cloud.dataPlane;
+  const busy = { status: 503, code: "ServerBusy", count: Number.MAX_SAFE_INTEGER };
+  faults.failNext({ ...busy, match: ({ operation }) => operation === "read" });
+  const sessionId = await startBackup(running, vm);
+  await waitUntilDispatched(running, sessionId);
   expect(await findSecrets(running)).toEqual([]);
   // The search finds what is there: or it would pass on anything.
   const planted = await plantSecrets(running);
@@ -166,4 +181,6 @@ test("no secret is in a queue, a table, a history or a log", { timeout: 120_000 
   for (const pattern of planted) expect(found).toContainEqual(expect.stringMatching(pattern));
   const others = found.filter((text) => !planted.some((pattern) => pattern.test(text)));
   expect(others).toEqual([]);
+  faults.clear();
+  await waitForSuccess(running, sessionId);
 });

@@ -165,14 +165,34 @@ export async function readDetail(test: TestStack, sessionId: string): Promise<Se
 
 /** Waits until the worker of a session has read bytes of its job and is not done. */
 export async function waitUntilReading(test: TestStack, sessionId: string): Promise<SessionDetail> {
+  return waitUntil(test, sessionId, ({ progress }) =>
+    (progress ?? []).some(({ readBytes }) => readBytes > 0),
+  );
+}
+
+/** Waits until a worker has the job of a session and is not done. */
+export async function waitUntilDispatched(
+  test: TestStack,
+  sessionId: string,
+): Promise<SessionDetail> {
+  return waitUntil(test, sessionId, ({ log }) =>
+    log.some(({ message }) => message.includes("has the job")),
+  );
+}
+
+async function waitUntil(
+  test: TestStack,
+  sessionId: string,
+  isReached: (session: SessionDetail) => boolean,
+): Promise<SessionDetail> {
   const deadline = performance.now() + runTimeoutMs;
   while (performance.now() < deadline) {
     const session = await readDetail(test, sessionId);
     if (session.state !== "running") throw new Error(`it ended as ${session.state} before`);
-    if ((session.progress ?? []).some(({ readBytes }) => readBytes > 0)) return session;
+    if (isReached(session)) return session;
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
-  throw new Error(`session ${sessionId} reads nothing`);
+  throw new Error(`session ${sessionId} did not get that far in time`);
 }
 
 /** Waits for the end of a session that is expected to succeed. */

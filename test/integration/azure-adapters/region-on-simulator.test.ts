@@ -271,7 +271,10 @@ test("an operator's network without the right to peer is told as such", async ()
   expect(JSON.stringify(outcome)).toContain("The networks may not be peered");
 });
 
-test.skipIf(bodies === undefined)("bodies fit Azure's types", () => {
-  expect(bodies?.findings).toEqual([]);
-  expect(bodies?.counts.requestCount).toBeGreaterThan(0);
-});
+// Azure's type data lies beside a checkout, if anywhere: without it there is nothing to compare with.
+if (bodies !== undefined) {
+  test("bodies fit Azure's types", () => {
+    expect(bodies.findings).toEqual([]);
+    expect(bodies.counts.requestCount).toBeGreaterThan(0);
+  });
+}
