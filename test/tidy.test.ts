@@ -270,3 +270,39 @@ describe("house rules", () => {
 function withoutComments(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|[^:])\/\/.*$/gm, "$1");
 }
+
+describe("documentation", () => {
+  const documents = files.filter((name) => name.endsWith(".md"));
+  const testFiles = files.filter((name) => name.endsWith(".test.ts"));
+  const isPath = (cited: string) =>
+    testFiles.some((name) => name === cited || name.endsWith(`/${cited}`));
+
+  test("names only test files that exist", () => {
+    const cited = documents.flatMap((name) =>
+      [...readFileSync(join(root, name), "utf8").matchAll(/[\w./-]+\.test\.ts/g)].map(([path]) => ({
+        name,
+        path,
+      })),
+    );
+    expect(cited.length).toBeGreaterThan(50);
+    expect(cited.filter(({ path }) => !isPath(path))).toEqual([]);
+  });
+
+  test("of threats quotes only names of tests that exist, where it says", () => {
+    const text = readFileSync(join(root, "docs/threat-model.md"), "utf8");
+    // `file`: "name", "name"; a name may be cut with an ellipsis, and stand in code with ${...} or %s.
+    const quotes = [...text.matchAll(/`([\w/-]+)`: ((?:"[^"]+"(?:, |; )?)+)/g)].flatMap(
+      ([, file = "", titles = ""]) =>
+        [...titles.matchAll(/"([^"]+)"/g)].map(([, title = ""]) => ({ file, title })),
+    );
+    expect(quotes.length).toBeGreaterThan(20);
+    const missing = quotes.filter(({ file, title }) => {
+      const texts = testFiles
+        .filter((name) => `/${name}`.includes(`/${file}.test.ts`) || name.includes(`/${file}/`))
+        .map((name) => textOf.get(name) ?? "");
+      const parts = title.split("…").map((part) => part.trim());
+      return !texts.some((each) => parts.every((part) => each.includes(part)));
+    });
+    expect(missing).toEqual([]);
+  });
+});

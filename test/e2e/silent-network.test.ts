@@ -1,0 +1,39 @@
+/**
+ * Pieces of the private network without which workers cannot report, or do not come up at all: the
+ * doctor names each of them all the same. Needs root and iproute2.
+ */
+import { afterAll, beforeAll, test } from "vitest";
+import { z } from "zod";
+import {
+  breakAndMend,
+  breakTimeoutMs,
+  expectHealthy,
+  networkSettings,
+  region,
+} from "./network-doctor.ts";
+import { silencingPieces } from "./removable-pieces.ts";
+import { startTestStack, waitForSuccess, type TestStack } from "./test-stack.ts";
+
+const stackTimeoutMs = 300_000;
+
+let running: TestStack;
+
+beforeAll(async () => {
+  running = await startTestStack(networkSettings, "namespaces");
+  const { sessionId } = await running.api.call("POST", `/regions/${region}/prepare`, {
+    answer: z.object({ sessionId: z.string() }),
+  });
+  await waitForSuccess(running, sessionId);
+  // A worker that is up, so that the first piece is taken from under it.
+  await expectHealthy(running);
+}, stackTimeoutMs);
+
+afterAll(async () => {
+  await running?.stop();
+}, stackTimeoutMs);
+
+test.each(silencingPieces)(
+  "without $name the doctor and its session name exactly that",
+  { timeout: breakTimeoutMs },
+  (piece) => breakAndMend(running, piece),
+);
