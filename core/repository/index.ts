@@ -27,6 +27,10 @@ export { ThreadCodec, encoderThreadFile } from "./codec/thread-codec.ts";
 export { giveBack } from "./codec/give-back.ts";
 export type { BlockCodec } from "./codec/block-codec.ts";
 export { writeDiskPoint } from "./writer/write-disk-point.ts";
+export { writeDiskPart } from "./writer/write-disk-part.ts";
+export type { WriteDiskPartOptions } from "./writer/write-disk-part.ts";
+export { joinDiskParts } from "./writer/join-disk-parts.ts";
+export type { JoinDiskPartsOptions } from "./writer/join-disk-parts.ts";
 export { defaultWriterLimits } from "./writer/write-options.ts";
 export type {
   FullReason,

@@ -1,3 +1,4 @@
+import { readDiskPart } from "../disk-parts.ts";
 import { openEnvelope } from "../format/envelope.ts";
 import { attemptSchema, parseManifest } from "../format/manifests.ts";
 import { unwrapDataKey } from "../format/keys.ts";
@@ -7,11 +8,15 @@ import { codeOf } from "../../lib/errors.ts";
 import { reasonsOf } from "./findings.ts";
 import { readManifestObject } from "../read-whole.ts";
 
-/** An attempt serves a writer that takes over from a dead one: no restore point needs it. */
+/** Attempts and records of parts serve writers of a point to come: no restore point needs them. */
 export async function checkAttempt(check: DiskCheck, name: string): Promise<void> {
   const { repository, diskId, defects, progress, signal } = check;
   progress.checkedObjects++;
   try {
+    if (name.includes("-part-")) {
+      await readDiskPart(repository, diskId, name, signal);
+      return;
+    }
     const bytes = await readManifestObject(repository.store, name, signal);
     const { document, sealedBy } = openEnvelope(repository.key, "attempt", name, bytes);
     const { dataKey } = parseManifest(attemptSchema, name, document);

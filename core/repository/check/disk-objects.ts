@@ -85,7 +85,7 @@ export class DiskObjects {
     const attemptNames: string[] = [];
     for await (const blob of store.list(`disks/${diskId}/`, signal)) {
       const { name, sizeBytes } = blob;
-      if (/\/attempts\/[0-9]{10}\.manifest$/.test(name)) attemptNames.push(name);
+      if (/\/attempts\/[0-9]{10}(?:-part-[^/]*)?\.manifest$/.test(name)) attemptNames.push(name);
       const id = /\/([0-9a-f]{32})\.(?:pack|index)$/.exec(name)?.[1];
       if (id === undefined) continue;
       const kind = name.endsWith(".pack") ? "pack" : "index";

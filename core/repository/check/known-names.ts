@@ -19,6 +19,7 @@ const KNOWN_NAMES = [
   `vms/${NAME}/points/${NAME}\\.manifest`,
   `disks/${NAME}/points/[0-9]{10}\\.manifest`,
   `disks/${NAME}/attempts/[0-9]{10}\\.manifest`,
+  `disks/${NAME}/attempts/[0-9]{10}-part-[0-9]{10}-[0-9]{10}-${NAME}\\.manifest`,
   `disks/${NAME}/garbage/${NAME}\\.manifest`,
   `disks/${NAME}/${LOCK}`,
   INDEX,

@@ -24,6 +24,7 @@ const ENVELOPE_KINDS = {
   quarantine: 5,
   keyRewrap: 7,
   archive: 6,
+  diskPart: 8,
   retrieval: 9,
 } as const;
 export type EnvelopeKind = keyof typeof ENVELOPE_KINDS;

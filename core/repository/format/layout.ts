@@ -61,6 +61,19 @@ function sequenceText(sequence: number): string {
   return String(sequence).padStart(10, "0");
 }
 
+function partsPrefix(diskId: string, sequence: number): string {
+  return `disks/${diskId}/attempts/${sequenceText(sequence)}-part-`;
+}
+
+/** Which part of which point to come. */
+export interface DiskPartName {
+  readonly sequence: number;
+  readonly firstLeaf: number;
+  /** The first leaf behind the part. */
+  readonly endLeaf: number;
+  readonly pointId: string;
+}
+
 /** Relative names of all objects; every one is written once and never changed. */
 export const objectNames = {
   descriptor: "repo.json",
@@ -77,9 +90,18 @@ export const objectNames = {
     `disks/${diskId}/packs/${packId.slice(0, 8)}/${packId}.pack`,
   packsOf: (diskId: string, sequence: number): string =>
     `disks/${diskId}/packs/${sequence.toString(16).padStart(8, "0")}/`,
+  indexesOf: (diskId: string, sequence: number): string =>
+    `disks/${diskId}/indexes/${sequence.toString(16).padStart(8, "0")}`,
   index: (diskId: string, indexId: string): string => `disks/${diskId}/indexes/${indexId}.index`,
   attempt: (diskId: string, sequence: number): string =>
     `disks/${diskId}/attempts/${sequenceText(sequence)}.manifest`,
+  /** Record of a *disk part*, one range of leaves that one worker read for a point to come. */
+  diskPart: (diskId: string, part: DiskPartName): string => {
+    const { sequence, firstLeaf, endLeaf, pointId } = part;
+    const leaves = `${sequenceText(firstLeaf)}-${sequenceText(endLeaf)}`;
+    return `${partsPrefix(diskId, sequence)}${leaves}-${pointId}.manifest`;
+  },
+  diskParts: partsPrefix,
   diskPoints: (diskId: string): string => `disks/${diskId}/points/`,
   diskPoint: (diskId: string, sequence: number): string =>
     `disks/${diskId}/points/${sequenceText(sequence)}.manifest`,

@@ -68,6 +68,22 @@ export const diskPointSchema = z.object({
 
 export type DiskPointManifest = z.infer<typeof diskPointSchema>;
 
+/**
+ * A *disk part*: what one worker read of a full backup that several share. It is a disk point whose
+ * root knows only the leaves of one range, with what the join has to know besides.
+ */
+export const diskPartSchema = diskPointSchema.extend({
+  /** Manifest id of the newest point that it was written against; null: there was none. */
+  parentManifestId: id.nullable(),
+  firstLeaf: count,
+  /** The first leaf behind the part. */
+  endLeaf: count,
+  /** Blocks of the range that the parent held damaged. */
+  healedBlocks: count,
+});
+
+export type DiskPartManifest = z.infer<typeof diskPartSchema>;
+
 export const attemptSchema = z.object({
   format: z.literal(1),
   diskId: z.string(),

@@ -6,18 +6,23 @@ import { ID_BYTES, LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { DiskPointManifest, DiskPointStats } from "../format/manifests.ts";
 import { createOptionsOf } from "../immutability.ts";
 import type { DataKeyList } from "./disk-state.ts";
-import { healedBlockCount } from "./plan-healing.ts";
 import type { DiskShape } from "./plan-runs.ts";
 import type { Attempt } from "./write-attempt.ts";
-import type { WrittenDiskPoint } from "./write-options.ts";
+import type { WriteDiskPointOptions, WrittenDiskPoint } from "./write-options.ts";
 
 /** A point whose packs and indexes all lie in the store. */
 export interface DraftPoint {
-  readonly attempt: Attempt;
+  readonly attempt: Pick<
+    Attempt,
+    "repository" | "sequence" | "parent" | "mode" | "immutability"
+  > & {
+    readonly options: Pick<WriteDiskPointOptions, "diskId" | "pointId" | "now" | "random">;
+  };
   readonly shape: DiskShape;
   readonly dataKeys: DataKeyList;
   readonly stats: DiskPointStats;
   readonly rootReference: DiskPointManifest["root"];
+  readonly healedBlocks: number;
 }
 
 /** Throws `DiskPointConflict` when another backup took the sequence number. */
@@ -65,7 +70,7 @@ export async function commitDiskPoint(
     fullReason,
     changeHintWrong,
     stats: draft.stats,
-    healedBlocks: healedBlockCount(draft.attempt.healing),
+    healedBlocks: draft.healedBlocks,
     alreadyCommitted: false,
   };
 }

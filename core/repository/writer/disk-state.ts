@@ -56,6 +56,15 @@ export async function openMapIfReadable(
   return unlessUnreadable(open());
 }
 
+/** The map of the newest point, as far as there is one that can be read. */
+export async function openNewestMap(
+  repository: Repository,
+  point: DiskPoint | undefined,
+  signal: AbortSignal,
+): Promise<BlockMap | undefined> {
+  return point === undefined ? undefined : openMapIfReadable(repository, point, signal);
+}
+
 export async function unlessUnreadable<Value>(read: Promise<Value>): Promise<Value | undefined> {
   try {
     return await read;

@@ -14,6 +14,7 @@ import { framesOf } from "../format/footer-frames.ts";
 import { LEAF_BLOCKS, objectNames } from "../format/layout.ts";
 import type { BlockEntry } from "../format/leaf.ts";
 import { FooterCache } from "./footer-cache.ts";
+import type { LeafRange } from "./leaf-range.ts";
 import { openFooter, readPackFooter, readSealedFooter } from "./pack-footer.ts";
 import type { DataKey } from "./pack-writer.ts";
 import { SalvagedPackTable, type SalvagedPack } from "./salvaged-pack-table.ts";
@@ -38,6 +39,8 @@ interface PredecessorDisk {
   readonly dataKey: DataKey;
   /** Says of an object's name whether garbage collection may delete it. */
   readonly isTombstoned: (name: string) => boolean;
+  /** Packs without a block of these leaves are of no use. */
+  readonly leaves?: LeafRange | undefined;
   /** Bound on footers that are kept in memory. */
   readonly keptFooterBytes: number;
 }
@@ -79,13 +82,15 @@ export class PredecessorPacks {
       if (footer === undefined) return;
       const { packId, sealedFooter } = footer;
       const numbers = footer.lines.map((line) => line.number);
-      this.#packs.add({
+      const pack = {
         packId,
         objectBytes: blob.sizeBytes,
         footerBytes: sealedFooter.length,
         firstBlock: numbers.reduce((left, right) => Math.min(left, right)),
         lastBlock: numbers.reduce((left, right) => Math.max(left, right)),
-      });
+      };
+      if (!touches(pack, this.#disk.leaves)) return;
+      this.#packs.add(pack);
       this.#footers.add(packId, sealedFooter);
     });
   }
@@ -116,6 +121,11 @@ export class PredecessorPacks {
     if (sealedFooter !== undefined) this.#footers.add(packId, sealedFooter);
     return sealedFooter;
   }
+}
+
+function touches({ firstBlock, lastBlock }: SalvagedPack, leaves: LeafRange | undefined): boolean {
+  if (leaves === undefined) return true;
+  return lastBlock >= leaves.firstLeaf * LEAF_BLOCKS && firstBlock < leaves.endLeaf * LEAF_BLOCKS;
 }
 
 /** Blocks of a pack, with where each lies. */

@@ -7,7 +7,7 @@ import { SHARED_FRAMES, type RepositoryDescriptor } from "../format/descriptor.t
 import { hashKeyOf } from "../format/keys.ts";
 import { DATA_KEYS_MAX, DEFAULT_BLOCK_BYTES } from "../format/layout.ts";
 import type { Leaf } from "../format/leaf.ts";
-import type { DiskPointManifest } from "../format/manifests.ts";
+import type { DiskPointManifest, DiskPointStats } from "../format/manifests.ts";
 import type { Immutability } from "../immutability.ts";
 import { readTombstones } from "../maintenance/garbage-lists.ts";
 import type { Repository } from "../repository.ts";
@@ -23,9 +23,10 @@ import {
 import { withExtraRuns } from "./extra-runs.ts";
 import { withGrownTail } from "./grown-tail.ts";
 import { IndexWriter } from "./index-writer.ts";
+import type { LeafRange } from "./leaf-range.ts";
 import { MapBuilder } from "./map-builder.ts";
 import { PackWriter, type DataKey } from "./pack-writer.ts";
-import type { Healing } from "./plan-healing.ts";
+import { healedBlockCount, type Healing } from "./plan-healing.ts";
 import { asChanges, blockCountOf, planRuns, type DiskShape } from "./plan-runs.ts";
 import { PredecessorPacks } from "./predecessor-packs.ts";
 import { needsProtection, protectIndex, protectRoot } from "./protect-root.ts";
@@ -58,15 +59,18 @@ export interface Attempt {
   /** What of the parent lies in quarantine. */
   readonly healing: Healing;
   readonly mode: WriteMode;
+  /** Where the ranges lie, when they are those of a part of the disk only. */
+  readonly leaves?: LeafRange;
 }
 
-interface AttemptKey {
+export interface AttemptKey {
   readonly dataKey: DataKey;
   readonly dataKeys: DataKeyList;
   readonly blockBytes: number;
 }
 
-async function keyOfAttempt(attempt: Attempt, signal: AbortSignal): Promise<AttemptKey> {
+/** The newest key of the parent, or the one that the attempt's record names; records a new one. */
+export async function keyOfAttempt(attempt: Attempt, signal: AbortSignal): Promise<AttemptKey> {
   const { repository, options, sequence, parent } = attempt;
   const { diskId, random } = options;
   const known = parent?.point.dataKeys ?? [];
@@ -90,7 +94,31 @@ export async function writeAttempt(
   attempt: Attempt,
   signal: AbortSignal,
 ): Promise<WrittenDiskPoint> {
-  const { dataKeys, ...key } = await keyOfAttempt(attempt, signal);
+  const key = await keyOfAttempt(attempt, signal);
+  return storeBlocks(attempt, key, signal, async ({ map, index, shape, stats }, inner) => {
+    const rootReference = await writeRoot(attempt, map, index, inner);
+    const healedBlocks = healedBlockCount(attempt.healing);
+    const { dataKeys } = key;
+    return commitDiskPoint({ attempt, shape, dataKeys, stats, rootReference, healedBlocks }, inner);
+  });
+}
+
+/** What lies in the store before the root does. */
+export interface StoredBlocks {
+  readonly shape: DiskShape;
+  readonly map: MapBuilder;
+  readonly index: IndexWriter;
+  readonly stats: DiskPointStats;
+}
+
+/** Moves the blocks of an attempt into packs and its leaves into indexes; `finish` does the rest. */
+export async function storeBlocks<Result>(
+  attempt: Attempt,
+  attemptKey: AttemptKey,
+  signal: AbortSignal,
+  finish: (stored: StoredBlocks, signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const { dataKeys, ...key } = attemptKey;
   const keyNumber = dataKeys.length - 1;
   const predecessor = await loadPredecessor(attempt, key.dataKey, signal);
   const carried = await carriedBlocksOf(attempt, { ...key, keyNumber }, signal);
@@ -105,9 +133,7 @@ export async function writeAttempt(
     await pipeline.finish();
     await packs.finish();
     await index.flush();
-    const rootReference = await writeRoot(attempt, map, index, inner);
-    const stats = { ...pipeline.stats };
-    return await commitDiskPoint({ attempt, shape, dataKeys, stats, rootReference }, inner);
+    return await finish({ shape, map, index, stats: { ...pipeline.stats } }, inner);
   } catch (error) {
     stop.abort(error);
     await pipeline.settle();
@@ -121,17 +147,19 @@ function limitsOf({ sizeBytes, limits }: WriteDiskPointOptions): WriterLimits {
 }
 
 async function loadPredecessor(
-  { repository, options, sequence }: Attempt,
+  attempt: Attempt,
   dataKey: DataKey,
   signal: AbortSignal,
 ): Promise<PredecessorPacks> {
+  const { repository, options, sequence } = attempt;
   const { diskId } = options;
   const tombstones = await readTombstones(repository, diskId, signal);
   // What an unreadable list names is not known: then nothing left behind is safe to refer to.
   const isTombstoned = (name: string): boolean =>
     !tombstones.isComplete || tombstones.names.has(name);
   const { keptFooterBytes } = limitsOf(options);
-  const disk = { diskId, sequence, dataKey, isTombstoned, keptFooterBytes };
+  const { leaves } = attempt;
+  const disk = { diskId, sequence, dataKey, isTombstoned, keptFooterBytes, leaves };
   return PredecessorPacks.load(repository.store, disk, signal);
 }
 

@@ -1,17 +1,19 @@
-import { HoldfastError, codeOf } from "../../lib/errors.ts";
-import type { BlockMap } from "../block-map.ts";
-import type { DiskPoint } from "../disk-points.ts";
+import { codeOf } from "../../lib/errors.ts";
 import { requireFeatures } from "../format/descriptor.ts";
-import { MAX_DISK_BYTES, damaged, requireSafeName } from "../format/layout.ts";
+import { damaged, requireSafeName } from "../format/layout.ts";
 import { requireImmutability } from "../immutability.ts";
 import type { Repository } from "../repository.ts";
 import { committedBefore } from "./commit-disk-point.ts";
 import { withDiskLock } from "./disk-lock.ts";
-import { openMapIfReadable, readNewestPoint } from "./disk-state.ts";
+import { openMapIfReadable, openNewestMap, readNewestPoint } from "./disk-state.ts";
 import { findHealing } from "./plan-healing.ts";
 import { ChangeHintWrong } from "./run-pipeline.ts";
 import { writeAttempt, type Attempt } from "./write-attempt.ts";
-import type { WriteDiskPointOptions, WrittenDiskPoint } from "./write-options.ts";
+import {
+  requireDiskSize,
+  type WriteDiskPointOptions,
+  type WrittenDiskPoint,
+} from "./write-options.ts";
 
 /**
  * Writes one restore point of one disk: packs, then the map, then the manifest with
@@ -30,21 +32,12 @@ export async function writeDiskPoint(
   requireFeatures(repository.descriptor, "write");
   requireSafeName("disk id", options.diskId);
   requireSafeName("point id", options.pointId);
-  requireSize(options.sizeBytes);
+  requireDiskSize(options.sizeBytes);
   const { store } = repository;
   const immutability = await requireImmutability(store, options.immutableUntil, signal);
   const write = (inner: AbortSignal) => writeLocked({ repository, options, immutability }, inner);
   const { diskId, wait } = options;
   return wait === undefined ? write(signal) : withDiskLock(store, { diskId, wait }, signal, write);
-}
-
-function requireSize(sizeBytes: number): void {
-  const isSound = Number.isSafeInteger(sizeBytes) && sizeBytes > 0 && sizeBytes % 512 === 0;
-  if (isSound && sizeBytes <= MAX_DISK_BYTES) return;
-  throw new HoldfastError(
-    "InvalidDiskSize",
-    `A disk of ${sizeBytes} bytes cannot be stored: the size must be a positive multiple of 512.`,
-  );
 }
 
 async function writeLocked(
@@ -80,12 +73,4 @@ async function writeLocked(
   const healing = await findHealing(repository, fallback, signal);
   const mode = { kind: "full", reason: "parent-unreadable" } as const;
   return writeAttempt({ ...attempt, parent: fallback, healing, mode }, signal);
-}
-
-async function openNewestMap(
-  repository: Repository,
-  point: DiskPoint | undefined,
-  signal: AbortSignal,
-): Promise<BlockMap | undefined> {
-  return point === undefined ? undefined : openMapIfReadable(repository, point, signal);
 }

@@ -1,7 +1,9 @@
 /** What a caller says about one disk point that is to be written, and what it gets back. */
+import { HoldfastError } from "../../lib/errors.ts";
 import type { ChangedRange, DiskRange } from "../../ports/disk-data.ts";
 import type { BufferPool } from "../buffer-pool.ts";
 import type { BlockCodec } from "../codec/block-codec.ts";
+import { MAX_DISK_BYTES } from "../format/layout.ts";
 import type { DiskPointManifest, DiskPointReference, DiskPointStats } from "../format/manifests.ts";
 import { FOOTER_ENTRY_BYTES } from "../format/sealed-object.ts";
 import type { CarryForwardLimits } from "./plan-carry-forward.ts";
@@ -76,6 +78,16 @@ export function defaultWriterLimits(sizeBytes: number): WriterLimits {
   const packBytes = sizeBytes <= 4096 * GIB ? 16 * MIB : 32 * MIB;
   const keptFooterBytes = KEPT_FOOTER_BYTES;
   return { maxReadBytes: 2 * MIB, windowBytes: 16 * MIB, packBytes, keptFooterBytes };
+}
+
+/** Throws `InvalidDiskSize`. */
+export function requireDiskSize(sizeBytes: number): void {
+  const isSound = Number.isSafeInteger(sizeBytes) && sizeBytes > 0 && sizeBytes % 512 === 0;
+  if (isSound && sizeBytes <= MAX_DISK_BYTES) return;
+  throw new HoldfastError(
+    "InvalidDiskSize",
+    `A disk of ${sizeBytes} bytes cannot be stored: the size must be a positive multiple of 512.`,
+  );
 }
 
 export type FullReason = "asked-for" | "change-hint-wrong" | "parent-unreadable";

@@ -5,6 +5,7 @@ import type { EnvelopeKind } from "#core/repository/format/envelope.ts";
 import type { KeySlot } from "#core/repository/format/key-slot.ts";
 import {
   attemptSchema,
+  diskPartSchema,
   diskPointSchema,
   garbageListSchema,
   keyRewrapSchema,
@@ -98,6 +99,11 @@ export const documents: Record<
       vm: { name: "web" },
       disks: [{ lun: "os", sizeBytes: 1, diskPoint: reference }],
     },
+  },
+  "disk part": {
+    kind: "diskPart",
+    schema: diskPartSchema,
+    valid: { ...diskPoint, parentManifestId: idText, firstLeaf: 0, endLeaf: 1, healedBlocks: 0 },
   },
   attempt: {
     kind: "attempt",
