@@ -42,9 +42,11 @@ export class SasDiskReader implements DiskDataReader {
     return bytes;
   }
 
-  async *listAllocated(signal: AbortSignal): AsyncGenerator<DiskRange> {
+  async *listAllocated(signal: AbortSignal, within?: DiskRange): AsyncGenerator<DiskRange> {
     const sizeBytes = await this.readSizeBytes(signal);
-    for await (const range of listRanges(sizeBytes, this.#pageFetcher({}, signal))) {
+    const { offsetBytes: from, lengthBytes } = within ?? { offsetBytes: 0, lengthBytes: sizeBytes };
+    const span = { from, to: Math.min(sizeBytes, from + lengthBytes) };
+    for await (const range of listRanges(span, this.#pageFetcher({}, signal))) {
       if (range.kind !== "data") {
         throw new HoldfastError(
           "MalformedPageList",
@@ -59,7 +61,7 @@ export class SasDiskReader implements DiskDataReader {
     const sizeBytes = await this.readSizeBytes(signal);
     // Managed disks name the older snapshot by its SAS (Get Page Ranges, since 2019-04-19).
     const headers = { "x-ms-previous-snapshot-url": previousSas };
-    yield* listRanges(sizeBytes, this.#pageFetcher(headers, signal));
+    yield* listRanges({ from: 0, to: sizeBytes }, this.#pageFetcher(headers, signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import type { ChangedRange } from "#core/ports/disk-data.ts";
 import type { PageList } from "./page-list-parser.ts";
 
 /** Half open, in bytes of the disk. */
-interface ListingWindow {
+export interface ListingWindow {
   readonly from: number;
   readonly to: number;
 }
@@ -26,16 +26,16 @@ const smallestWindowBytes = maxRangesPerPage * 512;
 const firstWindowBytes = 1024 ** 4;
 
 /**
- * All ranges of `[0, sizeBytes)`, ascending, clipped to the disk (the footer's page is dropped) and
+ * All ranges of a span of the disk, ascending, clipped to it (the footer's page is dropped) and
  * joined when adjacent and of one kind. Follows markers; a window that times out, or whose answer is
  * full but carries no marker, is halved and asked again.
  */
 export async function* listRanges(
-  sizeBytes: number,
+  span: ListingWindow,
   fetchPage: FetchPage,
 ): AsyncGenerator<ChangedRange> {
   let pending: ChangedRange | undefined;
-  for await (const range of listUnjoined(sizeBytes, fetchPage)) {
+  for await (const range of listUnjoined(span, fetchPage)) {
     if (pending === undefined) pending = range;
     else if (
       pending.kind === range.kind &&
@@ -51,13 +51,13 @@ export async function* listRanges(
 }
 
 async function* listUnjoined(
-  sizeBytes: number,
+  span: ListingWindow,
   fetchPage: FetchPage,
 ): AsyncGenerator<ChangedRange> {
-  let position = 0;
+  let position = span.from;
   let windowBytes = firstWindowBytes;
-  while (position < sizeBytes) {
-    const window = { from: position, to: Math.min(sizeBytes, position + windowBytes) };
+  while (position < span.to) {
+    const window = { from: position, to: Math.min(span.to, position + windowBytes) };
     let marker: string | undefined;
     let isSplit = false;
     do {

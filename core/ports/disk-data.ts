@@ -21,8 +21,11 @@ export interface DiskDataReader {
   readSizeBytes(signal: AbortSignal): Promise<number>;
   /** Exactly `lengthBytes` bytes at `offsetBytes`; retries what can pass, adapts to throttling. */
   read(range: DiskRange, signal: AbortSignal): Promise<Uint8Array>;
-  /** Ranges that hold data, ascending, 512-aligned, clipped to the disk, joined when adjacent. */
-  listAllocated(signal: AbortSignal): AsyncIterable<DiskRange>;
+  /**
+   * Ranges that hold data, ascending, 512-aligned, clipped to the disk, joined when adjacent.
+   * @param within asks only for what lies there; more may come
+   */
+  listAllocated(signal: AbortSignal, within?: DiskRange): AsyncIterable<DiskRange>;
   /**
    * What changed since the snapshot behind `previousSas`, ascending. Throws `HoldfastError` with code
    * `DiffUnavailable` when Azure refuses the pair (other family, size grown over 4 TB, ...).

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { DISK_PARTS_MAX, diskPartSchema } from "../model/disk-part.ts";
 import { vmConfigurationSchema } from "../model/vm-configuration.ts";
 import { PROBES_MAX, probeSchema } from "../model/doctor.ts";
 
@@ -38,6 +39,8 @@ export const backupDiskTaskSchema = z.object({
   /** Present for an incremental: read SAS of the snapshot of the parent point. */
   base: z.object({ sas, parentPointId: z.string().min(1) }).optional(),
   needsToken,
+  /** Present when other workers have read the disk: their parts are joined. */
+  parts: z.array(diskPartSchema).min(2).max(DISK_PARTS_MAX).optional(),
 });
 export type BackupDiskTask = z.infer<typeof backupDiskTaskSchema>;
 
@@ -66,6 +69,23 @@ export const backupJobSchema = z.object({
   immutableUntil: z.string().datetime().optional(),
 });
 export type BackupJob = z.infer<typeof backupJobSchema>;
+
+/** Reads one part of a disk that several workers share; a `backup` joins the parts. */
+export const backupPartJobSchema = z.object({
+  ...common,
+  kind: z.literal("backup-part"),
+  pointId: z.string().min(1),
+  disk: backupDiskTaskSchema.pick({
+    diskId: true,
+    name: true,
+    sizeBytes: true,
+    sas: true,
+    needsToken: true,
+  }),
+  part: diskPartSchema,
+  immutableUntil: z.string().datetime().optional(),
+});
+export type BackupPartJob = z.infer<typeof backupPartJobSchema>;
 
 export const restoreJobSchema = z.object({
   ...common,
@@ -172,6 +192,7 @@ export type DoctorJob = z.infer<typeof doctorJobSchema>;
 
 export const jobSchema = z.discriminatedUnion("kind", [
   backupJobSchema,
+  backupPartJobSchema,
   restoreJobSchema,
   maintainJobSchema,
   checkJobSchema,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { vmConfigurationSchema } from "../model/vm-configuration.ts";
+import { diskPartSchema } from "../model/disk-part.ts";
 import { doctorResultSchema } from "../model/doctor.ts";
 import { PROTOCOL_VERSION } from "./job.ts";
 
@@ -33,8 +34,19 @@ export const backupDiskResultSchema = z.object({
   unchangedBytes: z.number(),
   durationMs: z.number(),
   warnings: z.array(z.string()),
+  /** Of how many workers' parts it was joined; their bytes are in the sums. */
+  partCount: z.number().optional(),
 });
 export type BackupDiskResult = z.infer<typeof backupDiskResultSchema>;
+
+const backupPartResultSchema = z.object({
+  kind: z.literal("backup-part"),
+  diskId: z.string(),
+  part: diskPartSchema,
+  readBytes: z.number(),
+  storedBytes: z.number(),
+  durationMs: z.number(),
+});
 
 export const restoreDiskResultSchema = z.object({
   diskId: z.string(),
@@ -130,6 +142,7 @@ export const jobResultSchema = z.discriminatedUnion("kind", [
     pointId: z.string(),
     disks: z.array(backupDiskResultSchema),
   }),
+  backupPartResultSchema,
   z.object({ kind: z.literal("restore"), disks: z.array(restoreDiskResultSchema) }),
   maintainResultSchema,
   checkResultSchema,

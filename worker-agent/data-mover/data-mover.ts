@@ -8,7 +8,7 @@
 import { availableParallelism } from "node:os";
 import { randomBytes } from "node:crypto";
 import { codeOf } from "#core/lib/errors.ts";
-import type { DiskDataReader, DiskDataWriter } from "#core/ports/disk-data.ts";
+import type { DiskDataReader, DiskDataWriter, DiskRange } from "#core/ports/disk-data.ts";
 import {
   ThreadCodec,
   BufferPool,
@@ -17,6 +17,7 @@ import {
   archiveVmPoint,
   checkRepository,
   defaultWriterLimits,
+  writeDiskPart,
   writeDiskPoint,
   openArchivedDisk,
   type ArchiveVmPointOptions,
@@ -29,6 +30,7 @@ import {
   type RangesToWrite,
   type Repository,
   type Wait,
+  type WriteDiskPartOptions,
   type WriteDiskPointOptions,
   type WriterLimits,
   type WrittenArchive,
@@ -75,6 +77,14 @@ export interface BackupDiskOptions {
   readonly onProgress?: (stats: DiskPointStats) => void;
 }
 
+export interface BackupPartOptions extends Pick<
+  BackupDiskOptions,
+  "repository" | "diskId" | "pointId" | "reader" | "immutableUntil" | "onProgress"
+> {
+  /** What this worker reads of the disk. */
+  readonly part: DiskRange;
+}
+
 export interface BackedUpDisk extends Omit<WrittenDiskPoint, "fullReason"> {
   readonly fullReason: FullReason | "diff-unavailable" | undefined;
 }
@@ -114,23 +124,12 @@ export class DataMover {
    */
   async backupDisk(options: BackupDiskOptions, signal: AbortSignal): Promise<BackedUpDisk> {
     const { reader, repository, since } = options;
-    const sizeBytes = await reader.readSizeBytes(signal);
     const full: RangesToWrite = { kind: "full", allocated: () => reader.listAllocated(signal) };
     const write = {
-      diskId: options.diskId,
-      pointId: options.pointId,
-      sizeBytes,
-      source: reader,
-      random: (byteCount: number): Uint8Array => randomBytes(byteCount),
-      now: (): Date => new Date(),
-      limits: this.#limitsFor(sizeBytes),
-      codec: this.#codec,
-      buffers: this.#buffers,
+      ...this.#writing(options, await reader.readSizeBytes(signal)),
       wait: options.wait ?? ((durationMs, inner) => systemClock.sleep(durationMs, inner)),
       carryForward: DEFAULT_CARRY_FORWARD,
-      ...(options.immutableUntil === undefined ? {} : { immutableUntil: options.immutableUntil }),
       ...(options.blockBytes === undefined ? {} : { blockBytes: options.blockBytes }),
-      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     } satisfies Omit<WriteDiskPointOptions, "ranges">;
     if (since === undefined) {
       return writeDiskPoint(repository, { ...write, ranges: full }, signal);
@@ -150,6 +149,17 @@ export class DataMover {
       const written = await writeDiskPoint(repository, { ...write, ranges: full }, signal);
       return { ...written, fullReason: "diff-unavailable" };
     }
+  }
+
+  /** Reads one part of a disk that several workers share; whoever joins the parts commits. */
+  async backupPart(options: BackupPartOptions, signal: AbortSignal): Promise<DiskPointStats> {
+    const { reader, repository, part } = options;
+    const write = {
+      ...this.#writing(options, await reader.readSizeBytes(signal)),
+      part,
+      allocated: () => reader.listAllocated(signal, part),
+    } satisfies WriteDiskPartOptions;
+    return (await writeDiskPart(repository, write, signal)).stats;
   }
 
   /**
@@ -187,6 +197,22 @@ export class DataMover {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#codec[Symbol.asyncDispose]();
+  }
+
+  #writing(options: Omit<BackupPartOptions, "part">, sizeBytes: number) {
+    return {
+      diskId: options.diskId,
+      pointId: options.pointId,
+      sizeBytes,
+      source: options.reader,
+      random: (byteCount: number): Uint8Array => randomBytes(byteCount),
+      now: (): Date => new Date(),
+      limits: this.#limitsFor(sizeBytes),
+      codec: this.#codec,
+      buffers: this.#buffers,
+      ...(options.immutableUntil === undefined ? {} : { immutableUntil: options.immutableUntil }),
+      ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    };
   }
 
   #limitsFor(sizeBytes: number): WriterLimits {

@@ -3,12 +3,13 @@
  * visible. Doing the same job again finds what was committed and moves only what is missing.
  */
 import { mapBounded } from "#core/lib/bounded-pool.ts";
-import { codeOf, HoldfastError } from "#core/lib/errors.ts";
+import { codeOf, messageOf } from "#core/lib/errors.ts";
 import type { BackupDiskTask, BackupJob } from "#core/protocol/job.ts";
 import type { BackupDiskResult, JobResult } from "#core/protocol/worker-event.ts";
 import {
   commitVmPoint,
   createRepository,
+  joinDiskParts,
   readDiskPoint,
   readReferencedDiskPoint,
   readVmPoint,
@@ -19,7 +20,14 @@ import {
 } from "#core/repository/index.ts";
 import type { BackedUpDisk } from "../data-mover/data-mover.ts";
 import type { ProgressBoard } from "../progress-board.ts";
-import { PARALLEL_DISKS_MAX, type JobTools, type Mover, secretOf } from "./job-tools.ts";
+import {
+  immutableUntilOf,
+  PARALLEL_DISKS_MAX,
+  requireSize,
+  secretOf,
+  type JobTools,
+  type Mover,
+} from "./job-tools.ts";
 import { trackPosition } from "./position-tracker.ts";
 
 export async function runBackup(
@@ -72,10 +80,6 @@ export async function runBackup(
   return { kind: "backup", pointId: job.pointId, disks: moved.map(({ result }) => result) };
 }
 
-function immutableUntilOf(job: BackupJob): { readonly immutableUntil?: Date } {
-  return job.immutableUntil === undefined ? {} : { immutableUntil: new Date(job.immutableUntil) };
-}
-
 /**
  * A dispatch that hung for days may find that its restore point was committed by another one and
  * has expired since, with its disk points: then it must not make a VM point that names them.
@@ -104,6 +108,53 @@ interface MovedDisk {
 }
 
 async function backUpDisk(
+  context: BackupContext,
+  task: BackupDiskTask,
+  signal: AbortSignal,
+): Promise<MovedDisk> {
+  if (task.parts === undefined) return readDisk(context, task, signal);
+  try {
+    return await joinParts(context, { ...task, parts: task.parts }, signal);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "DiskPartsUnusable" && code !== "InvalidDiskPart") throw error;
+    const { result, ...moved } = await readDisk(context, task, signal);
+    const warning = `${messageOf(error)} One worker has read all of it.`;
+    return { ...moved, result: { ...result, warnings: [warning, ...result.warnings] } };
+  }
+}
+
+/** Makes a point of what other workers have read of the disk. */
+async function joinParts(
+  { tools, job, repository, board }: BackupContext,
+  task: BackupDiskTask & { readonly parts: NonNullable<BackupDiskTask["parts"]> },
+  signal: AbortSignal,
+): Promise<MovedDisk> {
+  const startedMs = tools.clock.now().getTime();
+  const { diskId, sizeBytes, parts } = task;
+  const written = await joinDiskParts(
+    repository,
+    {
+      diskId,
+      pointId: job.pointId,
+      sizeBytes,
+      parts,
+      random: tools.random,
+      now: () => tools.clock.now(),
+      wait: (durationMs, inner) => tools.clock.sleep(durationMs, inner),
+      ...immutableUntilOf(job),
+    },
+    signal,
+  );
+  const { readBytes, storedBytes } = written.stats;
+  board.set({ diskId, doneBytes: sizeBytes, totalBytes: sizeBytes, readBytes, storedBytes });
+  const durationMs = tools.clock.now().getTime() - startedMs;
+  const reason = written.alreadyCommitted ? "was committed before" : "no base to compare with";
+  const result = { ...resultOf(written, reason, durationMs), partCount: parts.length };
+  return { task, reference: written.reference, result };
+}
+
+async function readDisk(
   { tools, job, repository, mover, parents, board }: BackupContext,
   task: BackupDiskTask,
   signal: AbortSignal,
@@ -111,8 +162,7 @@ async function backUpDisk(
   const startedMs = tools.clock.now().getTime();
   const { diskId, sizeBytes, needsToken } = task;
   await using source = tools.diskData.openReader(task.sas, { needsToken });
-  const foundBytes = await source.readSizeBytes(signal);
-  if (foundBytes !== sizeBytes) throw wrongSize(task, foundBytes);
+  requireSize(task, await source.readSizeBytes(signal));
   const parent =
     task.base === undefined ? undefined : await parents.find(task.base.parentPointId, diskId);
 
@@ -261,14 +311,6 @@ function reasonOf(
     case undefined:
       return "a full was asked for";
   }
-}
-
-function wrongSize(task: BackupDiskTask, foundBytes: number): HoldfastError {
-  return new HoldfastError(
-    "DiskSizeMismatch",
-    `Disk ${task.name} has ${foundBytes} bytes in its snapshot, ${task.sizeBytes} were expected. The VM changed while it was backed up; run the backup again.`,
-    { context: { diskId: task.diskId } },
-  );
 }
 
 /** Undefined fields have no place in the manifest. */

@@ -1,3 +1,4 @@
+import { HoldfastError } from "#core/lib/errors.ts";
 import type { BlobStore } from "#core/ports/blob-store.ts";
 import type { DiskData } from "#core/ports/disk-data.ts";
 import type { KeyWrapper } from "#core/ports/key-wrapper.ts";
@@ -11,7 +12,7 @@ import type { Clock } from "../clock.ts";
 /** The part of the data mover that jobs need. */
 export type Mover = Pick<
   DataMover,
-  "backupDisk" | "restoreDisk" | "archiveVmPoint" | "checkRepository"
+  "backupDisk" | "backupPart" | "restoreDisk" | "archiveVmPoint" | "checkRepository"
 > &
   AsyncDisposable;
 
@@ -44,4 +45,24 @@ export function secretOf(
   { encryption }: RepositoryTarget,
 ): RepositorySecret {
   return encryption.kind === "key-vault" ? { ...encryption, vault: keyVault } : encryption;
+}
+
+/** Of a job whose objects nobody can delete before an instant. */
+export function immutableUntilOf(job: { readonly immutableUntil?: string | undefined }): {
+  readonly immutableUntil?: Date;
+} {
+  return job.immutableUntil === undefined ? {} : { immutableUntil: new Date(job.immutableUntil) };
+}
+
+/** Throws `DiskSizeMismatch` when the snapshot is not as large as the job says. */
+export function requireSize(
+  disk: { readonly diskId: string; readonly name: string; readonly sizeBytes: number },
+  foundBytes: number,
+): void {
+  if (foundBytes === disk.sizeBytes) return;
+  throw new HoldfastError(
+    "DiskSizeMismatch",
+    `Disk ${disk.name} has ${foundBytes} bytes in its snapshot, ${disk.sizeBytes} were expected. The VM changed while it was backed up; run the backup again.`,
+    { context: { diskId: disk.diskId } },
+  );
 }

@@ -43,7 +43,7 @@ export function trackPosition(
         moveTo(range);
         return bytes;
       },
-      listAllocated: (signal) => noted(source.listAllocated(signal)),
+      listAllocated: (signal, within) => noted(source.listAllocated(signal, within)),
       listChanged: (previousSas, signal) => noted(source.listChanged(previousSas, signal)),
       [Symbol.asyncDispose]: () => source[Symbol.asyncDispose](),
     },

@@ -3,6 +3,7 @@ import type { Job } from "#core/protocol/job.ts";
 import type { JobResult } from "#core/protocol/worker-event.ts";
 import type { ProgressBoard } from "../progress-board.ts";
 import { runArchive } from "./archive.ts";
+import { runBackupPart } from "./backup-part.ts";
 import { runBackup } from "./backup.ts";
 import { runCheck } from "./check.ts";
 import { runDoctor } from "./doctor.ts";
@@ -22,6 +23,8 @@ export async function runJob(
   switch (job.kind) {
     case "backup":
       return runBackup(tools, job, board, signal);
+    case "backup-part":
+      return runBackupPart(tools, job, board, signal);
     case "restore":
       return runRestore(tools, job, board, signal);
     case "import":

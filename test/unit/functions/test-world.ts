@@ -228,6 +228,15 @@ export function healthyProbe({
 
 function repositoryResultOf(job: Exclude<OrdinaryJob, { kind: "backup" | "restore" }>): JobResult {
   switch (job.kind) {
+    case "backup-part":
+      return {
+        kind: "backup-part",
+        diskId: job.disk.diskId,
+        part: job.part,
+        readBytes: job.part.lengthBytes,
+        storedBytes: 1,
+        durationMs: 10,
+      };
     case "maintain":
       return {
         kind: "maintain",

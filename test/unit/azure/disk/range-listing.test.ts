@@ -54,6 +54,9 @@ const disjointRanges = fc
     });
   });
 
+/** The whole of a disk of this size. */
+const wholeOf = (sizeBytes: number) => ({ from: 0, to: sizeBytes });
+
 describe("listRanges", () => {
   it("lists each sector of the disk once, with its kind, joined, however the service pages", async () => {
     await fc.assert(
@@ -72,7 +75,7 @@ describe("listRanges", () => {
             return cells;
           };
           const found = await collect(
-            listRanges(sizeSectors * 512, serviceOf(ranges, { perPage, marks: true })),
+            listRanges(wholeOf(sizeSectors * 512), serviceOf(ranges, { perPage, marks: true })),
           );
           expect(spell(found)).toEqual(spell(ranges));
           for (const [index, range] of found.entries()) {
@@ -87,10 +90,30 @@ describe("listRanges", () => {
     );
   });
 
+  it("lists a span only, cut at its ends, and asks for nothing else", async () => {
+    const ranges = pages(1000, 64 * 1024);
+    const service = serviceOf(ranges, { perPage: 100, marks: true });
+    const from = 10 * 64 * 1024 + 512;
+    const to = 20 * 64 * 1024;
+    const asked: PageRequest["window"][] = [];
+    const noting = (request: PageRequest): Promise<PageList> => {
+      asked.push(request.window);
+      return service(request);
+    };
+    const found = await collect(listRanges({ from, to }, noting));
+    for (const { offsetBytes, lengthBytes } of found) {
+      expect(offsetBytes).toBeGreaterThanOrEqual(from);
+      expect(offsetBytes + lengthBytes).toBeLessThanOrEqual(to);
+    }
+    const inside = ranges.filter(({ offsetBytes }) => offsetBytes >= from && offsetBytes < to);
+    expect(found.slice(-inside.length)).toEqual(inside);
+    expect(asked.every((window) => window.from >= from && window.to <= to)).toBe(true);
+  });
+
   it("asks for smaller windows when a full answer has no marker", async () => {
     const ranges = pages(45_000, 64 * 1024);
     const service = serviceOf(ranges, { perPage: 10_000, marks: false });
-    expect(await collect(listRanges(4 * gibibyte, service))).toEqual(ranges);
+    expect(await collect(listRanges(wholeOf(4 * gibibyte), service))).toEqual(ranges);
   });
 
   it("asks for smaller windows when the service takes too long, also behind a marker", async () => {
@@ -103,16 +126,16 @@ describe("listRanges", () => {
       if (isSlow) throw new HoldfastError("RequestTimedOut", "slow", { retry: "backoff" });
       return service(request);
     };
-    expect(await collect(listRanges(4 * gibibyte, slow))).toEqual(ranges);
+    expect(await collect(listRanges(wholeOf(4 * gibibyte), slow))).toEqual(ranges);
   });
 
   it("gives other errors and a marker that repeats to the caller", async () => {
     const refused = new HoldfastError("SasRefused", "no");
-    await expect(collect(listRanges(gibibyte, () => Promise.reject(refused)))).rejects.toBe(
-      refused,
-    );
+    await expect(
+      collect(listRanges(wholeOf(gibibyte), () => Promise.reject(refused))),
+    ).rejects.toBe(refused);
     const endless = async (): Promise<PageList> => ({ ranges: [], nextMarker: "again" });
-    await expect(collect(listRanges(gibibyte, endless))).rejects.toMatchObject({
+    await expect(collect(listRanges(wholeOf(gibibyte), endless))).rejects.toMatchObject({
       code: "MalformedPageList",
     });
   });
