@@ -27,6 +27,10 @@ const list = z
   .transform((text) => text.split(",").flatMap((each) => each.trim() || []))
   .refine((entries) => entries.length > 0, "names nothing");
 
+const TIB = 1024 ** 4;
+/** A part of a disk is at least 256 MiB. */
+const SHARED_DISK_BYTES_MIN = 512 * 1024 ** 2;
+
 const settingsSchema = z.object({
   HOLDFAST_STORAGE__queueServiceUri: https,
   HOLDFAST_STORAGE__tableServiceUri: https,
@@ -58,6 +62,11 @@ const settingsSchema = z.object({
   HOLDFAST_DISK_ACCESS_GRACE_SECONDS: seconds(604_800),
   HOLDFAST_MAINTENANCE_MARGIN_SECONDS: z.coerce.number().int().positive().optional(),
   HOLDFAST_RETRIEVAL_LOOK_SECONDS: z.coerce.number().positive().max(604_800).optional(),
+  HOLDFAST_SHARED_DISK_BYTES: z.coerce
+    .number()
+    .int()
+    .min(SHARED_DISK_BYTES_MIN)
+    .default(8 * TIB),
   HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: z.coerce.number().int().min(0).max(4096).default(16),
   HOLDFAST_MASTER_KEY: masterKey,
   HOLDFAST_API_ISSUER: z.string().min(1),
@@ -109,6 +118,8 @@ export interface Config {
   readonly maintenanceMarginSeconds: number | undefined;
   /** Between two looks at a retrieval; missing: as its priority suggests. */
   readonly retrievalLookSeconds: number | undefined;
+  /** Disks of this size and more are read by several workers in a full backup. */
+  readonly sharedDiskBytes: number;
   /** Blocks that CBT calls unchanged, read again and compared, per incremental disk. */
   readonly unchangedSampleCount: number;
   readonly masterKey: Uint8Array;
@@ -181,6 +192,7 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
     },
     maintenanceMarginSeconds: set.HOLDFAST_MAINTENANCE_MARGIN_SECONDS,
     retrievalLookSeconds: set.HOLDFAST_RETRIEVAL_LOOK_SECONDS,
+    sharedDiskBytes: set.HOLDFAST_SHARED_DISK_BYTES,
     unchangedSampleCount: set.HOLDFAST_UNCHANGED_SAMPLE_BLOCKS,
     masterKey: set.HOLDFAST_MASTER_KEY,
     secrets: secretsOf(env),

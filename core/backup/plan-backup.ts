@@ -1,9 +1,12 @@
 /**
  * What a backup reads of each disk: everything (full), or what changed since the snapshot of the
  * parent point (incremental). Changed-block tracking is trusted only inside one snapshot family of
- * one disk of one size; everything else is read in full, with the reason in the plan.
+ * one disk of one size; everything else is read in full, with the reason in the plan. Huge disks that
+ * are read in full are shared by several workers.
  */
+import type { DiskPart } from "../model/disk-part.ts";
 import type { RestorePoint } from "../model/restore-point.ts";
+import { shareDisks, type SharingFacts } from "./share-disks.ts";
 
 export interface SnapshotFacts {
   readonly snapshotId: string;
@@ -28,6 +31,7 @@ export interface BackupFacts {
   /** Latest point of this VM in this repository. */
   readonly parent: RestorePoint | undefined;
   readonly disks: readonly BackupDiskFacts[];
+  readonly sharing: SharingFacts;
 }
 
 export interface DiskPlan {
@@ -36,10 +40,24 @@ export interface DiskPlan {
   readonly kind: "full" | "incremental";
   readonly reason: string;
   readonly base?: { readonly snapshotId: string; readonly parentPointId: string };
+  /** What several workers read, each a part. */
+  readonly parts?: readonly DiskPart[];
 }
 
 export function planBackup(facts: BackupFacts): DiskPlan[] {
-  return facts.disks.map((disk) => planDisk(facts, disk));
+  const plans = facts.disks.map((disk) => planDisk(facts, disk));
+  const fulls = facts.disks.filter((_, index) => plans[index]?.kind === "full");
+  const shared = shareDisks(
+    fulls.map(({ diskId, snapshot }) => ({ diskId, sizeBytes: snapshot.sizeBytes })),
+    facts.sharing,
+  );
+  return plans.map((plan) => {
+    const sharing = shared.get(plan.diskId);
+    if (sharing === undefined) return plan;
+    const { parts } = sharing;
+    const reason = `${plan.reason}; ${sharing.reason}`;
+    return { ...plan, reason, ...(parts.length === 0 ? {} : { parts }) };
+  });
 }
 
 function planDisk(facts: BackupFacts, disk: BackupDiskFacts): DiskPlan {

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { checkLevelSchema } from "../protocol/job.ts";
 import { diskProgressSchema, jobErrorSchema, jobResultSchema } from "../protocol/worker-event.ts";
+import { diskPartSchema } from "./disk-part.ts";
 import { vmConfigurationSchema } from "./vm-configuration.ts";
 
 /**
@@ -28,10 +29,30 @@ export const backupSpecSchema = z.object({
       /** Snapshot and base are read with a token of the worker's identity beside the SAS. */
       needsToken: z.boolean().optional(),
       reason: z.string(),
+      /** What other workers read before this job, each a part. */
+      parts: z.array(diskPartSchema).optional(),
+      /** Why it is read by one worker although it was to be shared. */
+      warning: z.string().optional(),
     }),
   ),
 });
 export type BackupSpec = z.infer<typeof backupSpecSchema>;
+
+/** One part of a disk that several workers read. */
+const backupPartSpecSchema = z.object({
+  kind: z.literal("backup-part"),
+  repositoryId: z.string(),
+  pointId: z.string(),
+  disk: z.object({
+    diskId: z.string(),
+    name: z.string(),
+    sizeBytes: z.number(),
+    needsToken: z.boolean().optional(),
+  }),
+  snapshotId: z.string(),
+  part: diskPartSchema,
+  immutableUntil: z.iso.datetime().optional(),
+});
 
 export const restoreSpecSchema = z.object({
   kind: z.literal("restore"),
@@ -94,6 +115,7 @@ export type DoctorSpec = z.infer<typeof doctorSpecSchema>;
 
 export const jobSpecSchema = z.discriminatedUnion("kind", [
   backupSpecSchema,
+  backupPartSpecSchema,
   restoreSpecSchema,
   maintainSpecSchema,
   checkSpecSchema,

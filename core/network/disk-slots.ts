@@ -42,6 +42,8 @@ export interface SlotHolder {
   readonly state: SlotHolderState;
   /** Most seats that it will hold. */
   readonly slots: number;
+  /** It holds them without a worker: beside all jobs that have one. */
+  readonly isBeside?: boolean | undefined;
   /** Milliseconds since the epoch, as all times here. */
   readonly expiresAt: number;
   /** While it waits. */
@@ -76,12 +78,14 @@ export interface AnnounceRequest {
   readonly leaseMs: number;
   /** Jobs that run at the same time: more have no worker. */
   readonly jobsMax: number;
+  /** It will hold its seats without a worker. */
+  readonly isBeside?: boolean | undefined;
 }
 
 export type AnnounceAnswer =
   | {
       readonly kind: "announced";
-      /** Slots that are needed at the same time: those of the largest `jobsMax` holders. */
+      /** Slots that are needed at the same time: those of the largest `jobsMax` jobs, and those beside. */
       readonly wantedSlots: number;
       readonly retiring: readonly string[];
     }
@@ -94,10 +98,13 @@ export function announce(before: DiskSlots, request: AnnounceRequest): SlotsStep
   const known = find(state, request.holder);
   const expiresAt = Math.max(known?.expiresAt ?? 0, request.now + request.leaseMs);
   const slots = Math.max(known?.slots ?? 0, request.slots);
-  const holder: SlotHolder =
-    known === undefined
-      ? newHolder(request.holder, slots, expiresAt)
-      : { ...known, slots, expiresAt };
+  const { isBeside } = request;
+  const holder: SlotHolder = {
+    ...(known ?? newHolder(request.holder, slots, expiresAt)),
+    slots,
+    expiresAt,
+    ...(isBeside === undefined ? {} : { isBeside }),
+  };
   const after = withHolder(state, holder);
   const wantedSlots = wantedOf(after, request.jobsMax);
   return { state: after, answer: { kind: "announced", wantedSlots, retiring: after.retiring } };
@@ -263,9 +270,16 @@ function expire(state: DiskSlots, now: number): DiskSlots {
   return { ...state, holders: state.holders.filter(({ expiresAt }) => expiresAt > now) };
 }
 
-function wantedOf(state: DiskSlots, jobsMax: number): number {
-  const largest = state.holders.map(({ slots }) => slots).sort((one, other) => other - one);
-  return largest.slice(0, jobsMax).reduce((sum, slots) => sum + slots, 0);
+/**
+ * Whoever holds seats without a worker is counted apart: were it one of the `jobsMax`, jobs that have
+ * the workers could wait for its seats while it waits for a worker.
+ */
+function wantedOf({ holders }: DiskSlots, jobsMax: number): number {
+  const sumOf = (counts: readonly number[]): number => counts.reduce((sum, each) => sum + each, 0);
+  const beside = holders.filter(({ isBeside }) => isBeside === true);
+  const jobs = holders.filter(({ isBeside }) => isBeside !== true);
+  const largest = jobs.map(({ slots }) => slots).sort((one, other) => other - one);
+  return sumOf(beside.map(({ slots }) => slots)) + sumOf(largest.slice(0, jobsMax));
 }
 
 function isSeated({ seats }: SlotHolder, wishes: readonly SlotWish[]): boolean {

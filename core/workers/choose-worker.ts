@@ -35,6 +35,8 @@ export interface WorkerChoice {
 
 /** What a job counts as, from its record. */
 export function jobFactsOf(spec: JobSpec, evictions: number): JobFacts {
+  if (spec.kind === "backup-part")
+    return { kind: spec.kind, diskBytes: spec.part.lengthBytes, evictions };
   const disks = spec.kind === "backup" || spec.kind === "restore" ? spec.disks : [];
   const diskBytes = disks.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
   return { kind: spec.kind, diskBytes, evictions };
@@ -69,6 +71,7 @@ export function chooseWorkerProfile(
 function profileOf(facts: JobFacts): { profile: WorkerProfile; reason: string } {
   switch (facts.kind) {
     case "backup":
+    case "backup-part":
     case "restore": {
       const { diskBytes } = facts;
       const gib = Math.ceil(diskBytes / 1024 ** 3);

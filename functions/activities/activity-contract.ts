@@ -5,6 +5,7 @@ import type { SlotWish } from "#core/network/disk-slots.ts";
 import type { DiskAccessAction } from "#core/network/plan-disk-accesses.ts";
 import type { Outcome } from "#core/model/outcome.ts";
 import type { WorkerChoice } from "#core/workers/choose-worker.ts";
+import type { PartJob } from "./disk-parts.ts";
 import type { ACTIVITY_INPUTS } from "./activity-inputs.ts";
 
 /**
@@ -129,7 +130,18 @@ export interface ActivityValues {
     readonly notes: readonly string[];
   };
   "execute-region-action": { readonly isDone: boolean };
-  "plan-backup": { readonly fullCount: number; readonly incrementalCount: number };
+  "plan-backup": {
+    readonly fullCount: number;
+    readonly incrementalCount: number;
+    /** Of the disks that several workers share; together never more than the region's workers. */
+    readonly partJobs: readonly PartJob[];
+  };
+  "hold-disk-parts": Nothing;
+  "conclude-disk-parts": {
+    readonly joinedCount: number;
+    /** Disks of which a part failed. */
+    readonly failed: readonly { readonly name: string; readonly why: string }[];
+  };
   "index-restore-point": { readonly pointId: string; readonly warningCount: number };
   "clean-snapshots": { readonly deletedCount: number; readonly keptCount: number };
   "delete-session-snapshots": { readonly deletedCount: number };

@@ -12,6 +12,8 @@ const job = z.object({ jobId: id });
 const worker = z.object({ workerId: id });
 /** Of a disk access, or of what has a seat on one. */
 const name = z.string().min(1).max(80);
+/** Only disks that several workers share. */
+const only = z.literal("parts").optional();
 const diskPool = z.object({ location: id, subscriptionId: id });
 
 export const ACTIVITY_INPUTS = {
@@ -68,8 +70,8 @@ export const ACTIVITY_INPUTS = {
   "make-disk-accesses": diskPool.extend({
     actions: z.array(z.object({ kind: z.enum(DISK_ACCESS_ACTIONS), name })),
   }),
-  "read-disk-wishes": job,
-  "place-disks": job.extend({ seats: z.array(z.object({ item: name, access: name })) }),
+  "read-disk-wishes": job.extend({ only }),
+  "place-disks": job.extend({ seats: z.array(z.object({ item: name, access: name })), only }),
   "start-snapshots": job.extend({ accesses: z.array(name).min(1) }),
   "read-snapshots": job,
   "plan-region": z.object({ location: id, repositoryId: id.optional(), jobId: id.optional() }),
@@ -79,6 +81,8 @@ export const ACTIVITY_INPUTS = {
     reason: z.string(),
   }),
   "plan-backup": job.extend({ forceFull: z.boolean() }),
+  "hold-disk-parts": job,
+  "conclude-disk-parts": job.extend({ notStarted: z.string().optional() }),
   "index-restore-point": job.extend({ policyId: id.optional() }),
   "clean-snapshots": z.object({ vmId: id }),
   "delete-session-snapshots": job,

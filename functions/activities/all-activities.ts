@@ -2,7 +2,9 @@ import * as archives from "./archives.ts";
 import * as backupPoints from "./backup-points.ts";
 import * as doctor from "./doctor.ts";
 import * as diskAccesses from "./disk-accesses.ts";
+import * as diskParts from "./disk-parts.ts";
 import * as diskSeats from "./disk-seats.ts";
+import * as grants from "./grants.ts";
 import * as healthChecks from "./health-checks.ts";
 import * as imports from "./imports.ts";
 import * as jobs from "./jobs.ts";
@@ -54,6 +56,8 @@ export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<N
   "plan-region": regions.planRegionOf,
   "execute-region-action": regions.executeRegionAction,
   "plan-backup": backupPoints.planBackupOfJob,
+  "hold-disk-parts": diskParts.holdDiskParts,
+  "conclude-disk-parts": diskParts.concludeDiskParts,
   "index-restore-point": backupPoints.indexRestorePoint,
   "clean-snapshots": snapshots.cleanSnapshots,
   "delete-session-snapshots": snapshots.deleteSessionSnapshots,
@@ -79,7 +83,7 @@ export const ACTIVITIES: { readonly [Name in ActivityName]: ActivityDefinition<N
   "plan-doctor": doctor.planDoctor,
   "conclude-doctor": doctor.concludeDoctor,
   "explain-network": doctor.explainNetwork,
-  "revoke-grants": jobs.revokeGrants,
+  "revoke-grants": grants.revokeGrants,
   "plan-restore": restores.planRestoreOf,
   "start-restore-disks": restores.startRestoreDisks,
   "read-restore-disks": restores.readRestoreDisks,

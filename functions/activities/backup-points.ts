@@ -7,7 +7,9 @@ import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { BackupDiskResult } from "#core/protocol/worker-event.ts";
 import type { SnapshotState } from "#core/ports/compute.ts";
 import type { AppContext } from "../app-context.ts";
+import { readWorkerConfiguration } from "../worker-configurations.ts";
 import { defineActivity } from "./define-activity.ts";
+import { preparePartJobs } from "./disk-parts.ts";
 import { chooseImmutableUntil, readRules } from "./retention.ts";
 import { getBackupJob, listPointsOfVm } from "./snapshots.ts";
 
@@ -34,14 +36,16 @@ export const planBackupOfJob = defineActivity("plan-backup", async (context, inp
   const parentIds = new Set(plans.flatMap(({ base }) => base?.parentPointId ?? []));
   for (const parentId of parentIds) {
     const parent = await context.records.points.read(parentId);
-    if (parent?.value.state !== "available") return counted(await planOnce(context, jobId, true));
+    if (parent?.value.state !== "available")
+      return planned(context, jobId, await planOnce(context, jobId, true));
   }
-  return counted(plans);
+  return planned(context, jobId, plans);
 });
 
-function counted(plans: readonly DiskPlan[]): { fullCount: number; incrementalCount: number } {
+async function planned(context: AppContext, jobId: string, plans: readonly DiskPlan[]) {
   const fullCount = plans.filter((plan) => plan.kind === "full").length;
-  return { fullCount, incrementalCount: plans.length - fullCount };
+  const partJobs = await preparePartJobs(context, jobId);
+  return { fullCount, incrementalCount: plans.length - fullCount, partJobs };
 }
 
 /** Plans, and writes the plan to the job and the session. */
@@ -51,7 +55,7 @@ async function planOnce(
   forceFull: boolean,
 ): Promise<DiskPlan[]> {
   const { records, compute } = context;
-  const { spec, sessionId } = await getBackupJob(context, jobId);
+  const { spec, sessionId, location } = await getBackupJob(context, jobId);
   const points = (await listPointsOfVm(context, spec.vm.vmId)).filter(
     (point) => point.pointId !== spec.pointId,
   );
@@ -67,9 +71,13 @@ async function planOnce(
       baseSnapshot: base?.provisioning === "succeeded" ? factsOf(base) : undefined,
     };
   });
-  const plans = planBackup({ forceFull, parent, disks });
+  const sharing = {
+    sharedFromBytes: context.config.sharedDiskBytes,
+    workersMax: (await readWorkerConfiguration(context, location)).maximum,
+  };
+  const plans = planBackup({ forceFull, parent, disks, sharing });
   const facts = new Map(disks.map((disk) => [disk.diskId, disk.snapshot]));
-  const planned = spec.disks.map(({ base: _previous, ...disk }) => {
+  const planned = spec.disks.map(({ base: _base, parts: _parts, ...disk }) => {
     const plan = plans.find((each) => each.diskId === disk.diskId);
     const snapshot = facts.get(disk.diskId);
     return {
@@ -83,6 +91,7 @@ async function planOnce(
         ? {}
         : { sourceDiskUniqueId: snapshot.sourceDiskUniqueId }),
       ...(plan?.base === undefined ? {} : { base: plan.base }),
+      ...(plan?.parts === undefined ? {} : { parts: [...plan.parts] }),
     };
   });
   const immutableUntil = await immutableUntilOf(context, sessionId, spec, points);
@@ -118,14 +127,15 @@ async function immutableUntilOf(
   return chooseImmutableUntil(repository, point, points, await readRules(context));
 }
 
-/** A worker that was given no base cannot know why: the plan does. */
-function withPlannedReason<Result extends BackupDiskResult>(
+/** A worker that was given no base, or no parts to join, cannot know why: the plan does. */
+function withPlan<Result extends BackupDiskResult>(
   result: Result,
-  planned: { readonly base?: unknown; readonly reason: string } | undefined,
+  planned: Pick<BackupSpec["disks"][number], "base" | "reason" | "warning"> | undefined,
 ): Result {
-  return planned === undefined || planned.base !== undefined
-    ? result
-    : { ...result, reason: planned.reason };
+  if (planned === undefined) return result;
+  const { base, reason, warning } = planned;
+  const warnings = warning === undefined ? result.warnings : [warning, ...result.warnings];
+  return { ...result, warnings, ...(base === undefined ? { reason } : {}) };
 }
 
 /** The point is restorable since the worker wrote its manifest; this row makes it findable. */
@@ -135,7 +145,7 @@ export const indexRestorePoint = defineActivity("index-restore-point", async (co
   if (result?.kind !== "backup" || result.pointId !== spec.pointId)
     throw new HoldfastError("ResultMissing", `Job '${input.jobId}' reported no restore point.`);
   const results = result.disks.map((each) =>
-    withPlannedReason(
+    withPlan(
       each,
       spec.disks.find(({ diskId }) => diskId === each.diskId),
     ),
@@ -186,6 +196,6 @@ export const indexRestorePoint = defineActivity("index-restore-point", async (co
     restorePointId: spec.pointId,
     backupDisks: results,
   }));
-  const warningCount = result.disks.reduce((count, disk) => count + disk.warnings.length, 0);
+  const warningCount = results.reduce((count, disk) => count + disk.warnings.length, 0);
   return { pointId: spec.pointId, warningCount };
 });

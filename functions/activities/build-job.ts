@@ -53,6 +53,11 @@ export async function buildJob(
   switch (spec.kind) {
     case "backup":
       return { ...common, ...(await backupPart(context, spec, grant)) };
+    case "backup-part": {
+      const { repositoryId: _id, snapshotId, disk, ...asked } = spec;
+      const sas = await grant(snapshotId, "Read");
+      return { ...common, ...asked, disk: { ...disk, sas } };
+    }
     case "restore":
       return { ...common, ...(await restorePart(context, spec, record.resumeAt ?? {}, grant)) };
     case "maintain": {
@@ -94,7 +99,7 @@ async function backupPart(
   );
   const sasOf = new Map(granted);
   const disks = spec.disks.map(
-    ({ diskId, name, slot, sizeBytes, snapshotId, base, needsToken }) => ({
+    ({ diskId, name, slot, sizeBytes, snapshotId, base, needsToken, parts }) => ({
       diskId,
       name,
       slot,
@@ -104,6 +109,7 @@ async function backupPart(
         base: { sas: sasOf.get(base.snapshotId) ?? "", parentPointId: base.parentPointId },
       }),
       ...(needsToken === true && { needsToken }),
+      ...(parts !== undefined && { parts }),
     }),
   );
   return {

@@ -12,7 +12,8 @@ import { getRunningSession } from "./running-session.ts";
 
 /**
  * What of a job needs a seat on a disk access, and where it is. *Items* are numbered as the job's
- * disks are: `3` is the new snapshot (or the target disk) of the fourth, `3-base` its base.
+ * disks are: `3` is the new snapshot (or the target disk) of the fourth, `3-base` its base. While
+ * several workers read parts of disks, all of them use one seat for each such disk.
  */
 const CALLS_AT_ONCE = 8;
 
@@ -22,28 +23,36 @@ interface Item {
   readonly isDisk: boolean;
 }
 
-function itemsOf({ jobId, spec }: JobRecord): Item[] {
+function itemsOf({ jobId, spec }: JobRecord, only: "parts" | undefined): Item[] {
   switch (spec.kind) {
     case "backup":
-      return spec.disks.flatMap((disk, index) => [
-        { item: String(index), resourceId: disk.snapshotId, isDisk: false },
-        ...(disk.base === undefined
+      return spec.disks.flatMap((disk, index) =>
+        only === "parts" && disk.parts === undefined
           ? []
-          : [{ item: `${index}-base`, resourceId: disk.base.snapshotId, isDisk: false }]),
-      ]);
+          : [
+              { item: String(index), resourceId: disk.snapshotId, isDisk: false },
+              ...(disk.base === undefined
+                ? []
+                : [{ item: `${index}-base`, resourceId: disk.base.snapshotId, isDisk: false }]),
+            ],
+      );
     case "restore":
       return spec.disks.map(({ targetDiskId }, index) => ({
         item: String(index),
         resourceId: targetDiskId,
         isDisk: true,
       }));
+    case "backup-part":
     case "maintain":
     case "check":
     case "archive":
     case "retrieve":
     case "import":
     case "doctor":
-      throw new HoldfastError("WrongJobKind", `Job '${jobId}' is a ${spec.kind}: it has no disks.`);
+      throw new HoldfastError(
+        "WrongJobKind",
+        `Job '${jobId}' is a ${spec.kind}: it has no disks of its own.`,
+      );
   }
 }
 
@@ -53,9 +62,9 @@ function namesOf(context: AppContext, job: JobRecord, items: readonly Item[]): D
 }
 
 /** Disks that wait for an upload stay where they are; snapshots may move. */
-export const readDiskWishes = defineActivity("read-disk-wishes", async (context, { jobId }) => {
-  const job = await context.records.jobs.get(jobId);
-  const items = itemsOf(job);
+export const readDiskWishes = defineActivity("read-disk-wishes", async (context, input) => {
+  const job = await context.records.jobs.get(input.jobId);
+  const items = itemsOf(job, input.only);
   const names = namesOf(context, job, items);
   const wishes = await mapBounded(items, CALLS_AT_ONCE, async (each): Promise<SlotWish> => {
     const { item, resourceId, isDisk } = each;
@@ -80,10 +89,11 @@ export const readDiskWishes = defineActivity("read-disk-wishes", async (context,
  * long as a slot is free there; waiting for it while others are free would only cost time, and Azure
  * changes the disk access of a snapshot in one short call.
  */
-export const placeDisks = defineActivity("place-disks", async (context, { jobId, seats }) => {
+export const placeDisks = defineActivity("place-disks", async (context, input) => {
+  const { jobId, seats, only } = input;
   const job = await context.records.jobs.get(jobId);
   await getRunningSession(context, job.sessionId);
-  const items = itemsOf(job);
+  const items = itemsOf(job, only);
   const names = namesOf(context, job, items);
   const moving = await mapBounded(items, CALLS_AT_ONCE, async ({ item, resourceId, isDisk }) => {
     const seat = seats.find((each) => each.item === item);

@@ -1,47 +1,21 @@
-import { createHash } from "node:crypto";
 import { HoldfastError } from "#core/lib/errors.ts";
-import { mapBounded } from "#core/lib/bounded-pool.ts";
 import type { JobRecord } from "#core/model/job-record.ts";
 import { INLINE_SEALED_BYTES_MAX, type JobMessage } from "#core/protocol/job.ts";
 import { sealJob } from "#core/protocol/sealing.ts";
-import type { AppContext } from "../app-context.ts";
-import { buildJob, GRANTS_AT_ONCE, type Grant } from "./build-job.ts";
+import { buildJob } from "./build-job.ts";
 import { repositoryIdsOf } from "./doctor-view.ts";
 import { defineActivity } from "./define-activity.ts";
+import { createGrants } from "./grants.ts";
 import { readResumePoints } from "./resume-points.ts";
 import { getRunningSession } from "./running-session.ts";
 import { jobBlobPrefix } from "./workers.ts";
 import { whyGone } from "./worker-vm-state.ts";
 
-/** Dispatch of a job, what became of it, and the end of its grants. */
+/** Dispatch of a job, and what became of it. */
 /** Longest time that Azure keeps a queue message that names no other. */
 const MESSAGE_SECONDS_MAX = 7 * 24 * 3600;
 /** A heartbeat may be late by half its interval. */
 const HEARTBEATS_MISSED = 1.5;
-
-/**
- * The ledger's row is there before the SAS is: whatever happens, it will be revoked. When the row
- * went while the SAS was made, the dispatch was revoked: the SAS came too late and goes again.
- */
-function createGrants(context: AppContext, job: JobRecord, signal: AbortSignal): Grant {
-  const { records, compute, config, clock } = context;
-  return async (resourceId, access) => {
-    const { jobId, sessionId } = job;
-    const id = grantId(jobId, resourceId);
-    const row = { jobId, sessionId, resourceId, access, grantedAt: clock().toISOString() };
-    await records.grants.put(id, row);
-    const sas = await compute.grantAccess(resourceId, access, config.sasSeconds, signal);
-    if ((await records.grants.insert(id, row)) === "exists") return sas;
-    await compute.revokeAccess(resourceId, signal);
-    await records.grants.delete(id);
-    throw new HoldfastError("JobSuperseded", `Job '${jobId}' was revoked while it was dispatched.`);
-  };
-}
-
-function grantId(jobId: string, resourceId: string): string {
-  const digest = createHash("sha256").update(resourceId.toLowerCase()).digest("hex");
-  return `${jobId}~${digest.slice(0, 32)}`;
-}
 
 /** Whether this dispatch is still to be sent: not when it was, is over, or a later one was made. */
 function needsDispatch(job: JobRecord, attempt: number): boolean {
@@ -150,35 +124,3 @@ export const readJobState = defineActivity("read-job-state", async (context, inp
   }
   return { state: "running" as const, silentSeconds };
 });
-
-/**
- * A snapshot has one SAS for all who ask: it ends with the last job that holds it. The rows are the
- * holders; of two jobs that end at the same time, the one whose row goes last sees no other.
- */
-export const revokeGrants = defineActivity("revoke-grants", async (context, { jobId }, signal) => {
-  const { records, compute } = context;
-  const open: { id: string; resourceId: string }[] = [];
-  for await (const { id, value } of records.grants.list({ prefix: `${jobId}~` }))
-    open.push({ id, resourceId: value.resourceId });
-  if (open.length === 0) return { revokedCount: 0 };
-  const shared = await listGrantedToOthers(context, jobId);
-  await mapBounded(open, GRANTS_AT_ONCE, async ({ id, resourceId }) => {
-    const isShared = shared.has(resourceId.toLowerCase());
-    if (!isShared) await compute.revokeAccess(resourceId, signal);
-    await records.grants.delete(id);
-    if (!isShared) return;
-    const left = await listGrantedToOthers(context, jobId);
-    if (!left.has(resourceId.toLowerCase())) await compute.revokeAccess(resourceId, signal);
-  });
-  return { revokedCount: open.length };
-});
-
-async function listGrantedToOthers(
-  { records }: AppContext,
-  jobId: string,
-): Promise<ReadonlySet<string>> {
-  const granted = new Set<string>();
-  for await (const { value } of records.grants.list())
-    if (value.jobId !== jobId) granted.add(value.resourceId.toLowerCase());
-  return granted;
-}

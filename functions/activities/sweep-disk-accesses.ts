@@ -19,15 +19,16 @@ export const listDiskPools = defineActivity("list-disk-pools", async ({ records 
 
 /**
  * Jobs whose session is over and whose access is revoked: nobody else gives their slots back. A job of
- * disks has its session's id.
+ * disks has its session's id; `~parts` behind it stands for the parts of its shared disks.
  */
 export const findEndedSlotHolders = defineActivity(
   "find-ended-slot-holders",
   async (context, { holders }) => {
     const ended: string[] = [];
-    for (const jobId of holders) {
+    for (const holder of holders) {
+      const jobId = holder.replace(/~parts$/, "");
       if (await isRunning(context, jobId)) continue;
-      if (!(await hasGrants(context, jobId))) ended.push(jobId);
+      if (!(await hasGrants(context, jobId))) ended.push(holder);
     }
     return { ended };
   },

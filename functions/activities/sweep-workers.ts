@@ -46,13 +46,14 @@ async function isLost(context: AppContext, worker: WorkerRecord): Promise<boolea
 }
 
 /**
- * A holder is `<job>#<dispatch>`; a job has its session's id, with `~<n>` when a session has several.
+ * A holder is `<job>#<dispatch>`; a job has its session's id, with `~<n>` or `~part-<disk>-<n>` when a
+ * session has several.
  * A session that is over stays so.
  */
 export const findEndedHolders = defineActivity("find-ended-holders", async (context, input) => {
   const ended: string[] = [];
   for (const holder of input.holders) {
-    const sessionId = holder.replace(/(~\d+)?#\d+$/, "");
+    const sessionId = holder.replace(/(~\d+|~part-\d+-\d+)?#\d+$/, "");
     if (!(await isRunning(context, sessionId))) ended.push(holder);
   }
   return { ended };

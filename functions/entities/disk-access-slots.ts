@@ -23,6 +23,7 @@ const OPERATIONS = {
     slots: z.number().int().min(0),
     leaseMs: lease,
     jobsMax: z.number().int().min(1),
+    isBeside: z.boolean().optional(),
   }),
   take: holder.extend({
     wishes: z.array(wish),

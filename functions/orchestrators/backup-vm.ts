@@ -8,6 +8,7 @@ import { failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import type { SessionState } from "#core/model/session.ts";
 import { ensureDiskAccesses, leaveDiskPool } from "./disk-slots.ts";
+import { readInParts } from "./disk-parts.ts";
 import { ORCHESTRATORS } from "./names.ts";
 import type { RunWorkerJobInput, WorkerJobValue } from "./run-worker-job.ts";
 import { attempt, callChild, createRun, log, must, step, undoAll, until } from "./steps.ts";
@@ -111,6 +112,8 @@ function* runBackup(
   );
 
   undos.push({ what: "revoke access", run: () => revokeGrants(run, jobId) });
+  if (plan.partJobs.length > 0)
+    yield* readInParts(run, { jobId, location, diskPool, partJobs: plan.partJobs }, undos);
   const child: RunWorkerJobInput = { jobId, sessionId, location, settings, diskPool };
   const instanceId = `job-${jobId}`;
   must(yield* callChild<WorkerJobValue>(run, ORCHESTRATORS.runWorkerJob, child, instanceId));

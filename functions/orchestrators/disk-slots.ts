@@ -39,7 +39,7 @@ export function* ensureDiskAccesses(
   const { regionSeconds } = run.settings;
   const deadline = nowOf(run) + regionSeconds * 1000;
   for (let polls = 0; ; polls++) {
-    const plan = yield* growPool(run, pool, jobId);
+    const plan = yield* growPool(run, pool, { holder: jobId });
     if (polls === 0 && plan.bounded !== undefined)
       yield* log(run, "warning", `region ${pool.location}: ${plan.bounded}`);
     if (plan.ready) return { ...pool, accesses: plan.accesses };
@@ -53,11 +53,18 @@ export function* ensureDiskAccesses(
   }
 }
 
+/** Who announces, waits and holds. */
+interface SlotUser {
+  readonly holder: string;
+  /** It holds its seats without a worker. */
+  readonly isBeside?: true;
+}
+
 /** Announces the job's needs and begins to make what the pool lacks for all that are announced. */
 function* growPool(
   run: Run,
   { location, subscriptionId, slots, jobsMax }: DiskPoolUse,
-  jobId: string,
+  { holder, isBeside }: SlotUser,
 ): Steps<{
   readonly ready: boolean;
   readonly accesses: readonly string[];
@@ -67,13 +74,14 @@ function* growPool(
 }> {
   const announced = must(
     yield* ask<AnnounceAnswer>(run, { location, subscriptionId }, "announce", {
-      holder: jobId,
+      holder,
       slots,
       leaseMs: LEASE_SECONDS * 1000,
       jobsMax,
+      ...(isBeside === undefined ? {} : { isBeside }),
     }),
   );
-  if (announced.kind === "over") throw sessionOver(jobId);
+  if (announced.kind === "over") throw sessionOver(holder);
   const plan = yield* step(run, "plan-disk-accesses", {
     location,
     subscriptionId,
@@ -89,20 +97,38 @@ function* growPool(
   return plan;
 }
 
+export interface SlotsWanted {
+  readonly pool: DiskPoolUse;
+  readonly jobId: string;
+  /** Milliseconds since the epoch. */
+  readonly deadline: number;
+  /** Seats for some of the job's disks only, held by another name and without a worker. */
+  readonly beside?: {
+    readonly holder: string;
+    readonly isBeside: true;
+    readonly only: "parts";
+  };
+}
+
 /**
  * A seat for everything that the job reads or writes, and everything in its seat. Waits its turn;
  * `onWait` runs before each pause.
  */
 export function* takeDiskSlots(
   run: Run,
-  { pool, jobId, deadline }: { pool: DiskPoolUse; jobId: string; deadline: number },
+  { pool, jobId, deadline, beside }: SlotsWanted,
   onWait: () => Steps<void>,
 ): Steps<Outcome<readonly Seat[]>> {
-  const { wishes } = yield* step(run, "read-disk-wishes", { jobId });
+  const only = beside === undefined ? {} : { only: beside.only };
+  const user: SlotUser = beside ?? { holder: jobId };
+  const { holder } = user;
+  const { wishes } = yield* step(run, "read-disk-wishes", { jobId, ...only });
   for (let polls = 0; ; polls++) {
-    const { accesses, waitingFor } = yield* growPool(run, pool, jobId);
+    const { accesses, waitingFor, bounded } = yield* growPool(run, pool, user);
+    // Who holds seats without a worker must never be waited for by those that have the workers.
+    if (beside !== undefined && bounded !== undefined) return fail("NoDiskAccess", `${bounded}.`);
     const asked = yield* ask<TakeAnswer>(run, pool, "take", {
-      holder: jobId,
+      holder,
       wishes,
       accesses,
       leaseMs: LEASE_SECONDS * 1000,
@@ -111,10 +137,11 @@ export function* takeDiskSlots(
     if (!asked.ok) return asked;
     const answer = asked.value;
     if (answer.kind === "seated") {
-      yield* until(run, "place-disks", { jobId, seats: [...answer.seats] }, PLACE_SECONDS_MAX);
+      const placing = { jobId, seats: [...answer.seats], ...only };
+      yield* until(run, "place-disks", placing, PLACE_SECONDS_MAX);
       return succeed(answer.seats);
     }
-    if (answer.kind === "over") throw sessionOver(jobId);
+    if (answer.kind === "over") throw sessionOver(holder);
     if (polls === 0)
       yield* log(
         run,
@@ -122,7 +149,7 @@ export function* takeDiskSlots(
         `waiting for ${wishes.length} slots of disk accesses in ${pool.location}: ${answer.freeSlots} are free, ${answer.ahead} jobs wait before`,
       );
     if (nowOf(run) >= deadline) {
-      yield* releaseDiskSlots(run, pool, jobId);
+      yield* releaseDiskSlots(run, pool, holder);
       return fail(
         "NoDiskAccess",
         `No ${wishes.length} slots of disk accesses in ${pool.location} became free before the job's deadline${waitingFor === undefined ? "" : `; waiting for ${waitingFor}`}.`,
@@ -137,21 +164,26 @@ function sessionOver(jobId: string): HoldfastError {
   return new HoldfastError(SESSION_OVER, `${jobId} gets no disk access any more: it is over.`);
 }
 
-export function* renewDiskSlots(run: Run, pool: DiskPool, jobId: string): Steps<void> {
-  yield* ask(run, pool, "renew", { holder: jobId, leaseMs: LEASE_SECONDS * 1000 });
+export function* renewDiskSlots(run: Run, pool: DiskPool, holder: string): Steps<void> {
+  yield* ask(run, pool, "renew", { holder, leaseMs: LEASE_SECONDS * 1000 });
 }
 
 /** Only after every grant of the job was revoked: until then its exports count. */
-export function* releaseDiskSlots(run: Run, pool: DiskPool, jobId: string): Steps<void> {
-  yield* ask(run, pool, "release", { holder: jobId });
+export function* releaseDiskSlots(run: Run, pool: DiskPool, holder: string): Steps<void> {
+  yield* ask(run, pool, "release", { holder });
 }
 
 /**
  * The end of a job's way to its disks: access is revoked, and its slots and announcement are given
  * back. What cannot be revoked now keeps its slots until the sweep has revoked it.
  */
-export function* leaveDiskPool(run: Run, pool: DiskPool, jobId: string): Steps<void> {
-  if (yield* revokeGrants(run, jobId)) yield* ask(run, pool, "leave", { holder: jobId });
+export function* leaveDiskPool(
+  run: Run,
+  pool: DiskPool,
+  jobId: string,
+  holder = jobId,
+): Steps<void> {
+  if (yield* revokeGrants(run, jobId)) yield* ask(run, pool, "leave", { holder });
 }
 
 /** Asks the pool's entity, with the time. */

@@ -8,6 +8,7 @@ import { fail, failureOf, succeed, type Outcome } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
 import { releaseDiskSlots, renewDiskSlots, takeDiskSlots, type DiskPoolUse } from "./disk-slots.ts";
 import { examineEnding, explainFailure, lookAtNetwork, type Ending } from "./doctor.ts";
+import type { DiskPool } from "#core/network/plan-disk-accesses.ts";
 import { ORCHESTRATORS } from "./names.ts";
 import type { AwaitedJob, AwaitJobInput } from "./await-job.ts";
 import { callChild, createRun, log, must, nowOf, pauseSeconds, step, wait } from "./steps.ts";
@@ -27,6 +28,17 @@ export interface RunWorkerJobInput {
   readonly settings: RunSettings;
   /** Disk accesses that the job's disks are reached through; a job without disks has none. */
   readonly diskPool?: DiskPoolUse | undefined;
+  /** One of several jobs of its session at the same time. */
+  readonly sibling?:
+    | {
+        /** Numbers of its log's lines begin here: those of no other job lie above within reach. */
+        readonly logNumber: number;
+        readonly logPrefix: string;
+        /** Holds the seats of its disks in the pool until all siblings are done. */
+        readonly holder: string;
+        readonly pool: DiskPool;
+      }
+    | undefined;
 }
 
 export interface WorkerJobValue {
@@ -34,6 +46,7 @@ export interface WorkerJobValue {
   readonly attempts: number;
 }
 
+export const LOG_NUMBERS_PER_JOB = 1000;
 /** Dispatches of one job, first included; evictions do not count, they are nobody's fault. */
 const DISPATCHES_MAX = 3;
 /** Far above what a configuration allows before it turns to regular workers. */
@@ -42,10 +55,10 @@ const EVICTED = "WorkerEvicted";
 
 export function* runWorkerJob(context: OrchestrationContext): Steps<Outcome<WorkerJobValue>> {
   const input = context.df.getInput<RunWorkerJobInput>();
-  const { jobId, sessionId, location, diskPool } = input;
-  const run = createRun(context, input.settings, sessionId);
+  const { jobId, sessionId, location, diskPool, sibling } = input;
+  const run = createRun(context, input.settings, sessionId, sibling?.logPrefix);
   // Lines of the parent and of this job never share a number.
-  run.logNumber = 1000;
+  run.logNumber = sibling?.logNumber ?? LOG_NUMBERS_PER_JOB;
   const deadline = nowOf(run) + input.settings.jobDeadlineSeconds * 1000;
   let evictions = 0;
   for (let attempt = 1; ; attempt++) {
@@ -103,7 +116,7 @@ function* useWorker(
             holder: `${input.jobId}#${attempt}`,
             location: input.location,
           });
-          if (input.diskPool !== undefined) yield* renewDiskSlots(run, input.diskPool, input.jobId);
+          yield* renewSlots(run, input);
           break;
         case "succeeded":
           return { outcome: succeed(null) };
@@ -133,6 +146,11 @@ function* useWorker(
     const outcome = failureOf(error);
     return { outcome, unwell: outcome.error.message };
   }
+}
+
+function* renewSlots(run: Run, { diskPool, jobId, sibling }: RunWorkerJobInput): Steps<void> {
+  if (diskPool !== undefined) yield* renewDiskSlots(run, diskPool, jobId);
+  if (sibling !== undefined) yield* renewDiskSlots(run, sibling.pool, sibling.holder);
 }
 
 /** Slots for all that the job reads or writes, before any access to it is granted. */

@@ -26,14 +26,17 @@ export interface Run {
   readonly sessionId: string | undefined;
   /** Numbers the log's lines; the same on every replay. */
   logNumber: number;
+  /** Begins each line of one of several jobs of a session. */
+  readonly logPrefix: string;
 }
 
 export function createRun(
   context: OrchestrationContext,
   settings: RunSettings,
   sessionId?: string,
+  logPrefix = "",
 ): Run {
-  return { context, settings, sessionId, logNumber: 0 };
+  return { context, settings, sessionId, logNumber: 0, logPrefix };
 }
 
 /** Calls of one step, first included. */
@@ -136,8 +139,9 @@ export function* until<Name extends PolledActivity>(
 }
 
 /** Writes a line of the session's log; a line that is lost stops nothing. */
-export function* log(run: Run, level: "info" | "warning" | "error", message: string): Steps<void> {
+export function* log(run: Run, level: "info" | "warning" | "error", text: string): Steps<void> {
   if (run.sessionId === undefined) return;
+  const message = `${run.logPrefix}${text}`;
   const at = run.context.df.currentUtcDateTime.toISOString();
   const number = run.logNumber++;
   yield* attempt(run, "append-log", { sessionId: run.sessionId, at, number, level, message });

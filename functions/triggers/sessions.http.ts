@@ -5,10 +5,10 @@ import {
   type Session,
   type SessionLogLine,
 } from "#core/model/session.ts";
-import type { JobRecord } from "#core/model/job-record.ts";
 import type { AppContext } from "../app-context.ts";
 import type { Endpoint } from "../http/endpoint.ts";
 import { notFound } from "../http/problem.ts";
+import { readProgress } from "./session-progress.ts";
 
 /** `/api/v1/sessions`: what runs and what ran, with progress, plan and log. */
 const listQuerySchema = z.strictObject({
@@ -42,20 +42,6 @@ async function listSessions(
   return sessions.sort((left, right) => Date.parse(right.startedAt) - Date.parse(left.startedAt));
 }
 
-/** Progress of each disk, with the rate since the job was dispatched. */
-function progressOf(job: JobRecord): object[] {
-  const disks = "disks" in job.spec ? job.spec.disks : [];
-  const names = new Map(
-    disks.map((disk) => [disk.diskId, "name" in disk ? disk.name : disk.targetDiskId]),
-  );
-  const elapsedMs = Date.parse(job.progressAt ?? "") - Date.parse(job.dispatchedAt ?? "");
-  return job.progress.map((disk) => ({
-    ...disk,
-    name: names.get(disk.diskId) ?? disk.diskId,
-    bytesPerSecond: elapsedMs > 0 ? Math.round((disk.doneBytes * 1000) / elapsedMs) : 0,
-  }));
-}
-
 async function detailOf(context: AppContext, session: Session): Promise<object> {
   const { records } = context;
   const log: SessionLogLine[] = [];
@@ -69,7 +55,7 @@ async function detailOf(context: AppContext, session: Session): Promise<object> 
     ...session,
     attempt: job?.value.attempt ?? 0,
     workerId: job?.value.workerId ?? null,
-    progress: job === undefined ? [] : progressOf(job.value),
+    ...(job === undefined ? { progress: [], parts: [] } : await readProgress(context, job.value)),
     children: children.map(summaryOf),
     log,
   };

@@ -48,6 +48,7 @@ describe("configuration", () => {
     ["HOLDFAST_WORKERS_PER_REGION_MAX", { HOLDFAST_WORKERS_PER_REGION_MAX: "0" }],
     ["HOLDFAST_UNCHANGED_SAMPLE_BLOCKS", { HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "4097" }],
     ["HOLDFAST_UNCHANGED_SAMPLE_BLOCKS", { HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "-1" }],
+    ["HOLDFAST_SHARED_DISK_BYTES", { HOLDFAST_SHARED_DISK_BYTES: "1000" }],
     ["HOLDFAST_WORKER_LOST_SECONDS", { HOLDFAST_WORKER_LOST_SECONDS: "10" }],
   ])("names %s when it is wrong", (name, settings) => {
     expect(messageOf(settings)).toContain(name);

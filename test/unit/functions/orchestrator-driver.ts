@@ -148,10 +148,8 @@ export function createDriver(
         await sleep(call.fireAt ?? 0);
         return { answer: undefined };
       case "all": {
-        const answers: unknown[] = [];
-        for (const part of call.parts ?? [])
-          answers.push((await perform(instanceId, part.call)).answer);
-        return { answer: answers };
+        const parts = (call.parts ?? []).map((part) => perform(instanceId, part.call));
+        return { answer: (await Promise.all(parts)).map(({ answer }) => answer) };
       }
       case "any": {
         const parts = call.parts ?? [];

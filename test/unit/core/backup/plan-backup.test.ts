@@ -45,7 +45,8 @@ const base: SnapshotFacts = {
 };
 const snapshot: SnapshotFacts = { ...base, snapshotId: "/snap/2" };
 const disk = { diskId: "d", name: "d", sizeBytes: 100, snapshot, baseSnapshot: base };
-const facts: BackupFacts = { forceFull: false, parent: pointOf("1"), disks: [disk] };
+const sharing = { sharedFromBytes: 2 ** 43, workersMax: 5 };
+const facts: BackupFacts = { forceFull: false, parent: pointOf("1"), disks: [disk], sharing };
 const withDisk = (fields: Partial<typeof disk>): BackupFacts => ({
   ...facts,
   disks: [{ ...disk, ...fields }],

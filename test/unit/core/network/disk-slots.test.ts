@@ -112,6 +112,22 @@ describe("announcing", () => {
     expect(say(state, "d", 6, 9).answer).toMatchObject({ wantedSlots: 28 });
   });
 
+  it("counts seats that are held without a worker beside those of all jobs", () => {
+    let state = EMPTY_DISK_SLOTS;
+    for (const [holder, slots] of [
+      ["a", 4],
+      ["b", 2],
+    ] as const)
+      state = say(state, holder, slots, 1).state;
+    const beside = { holder: "a~parts", slots: 3, now: 0, leaseMs, jobsMax: 1, isBeside: true };
+    const { state: after, answer } = announce(state, beside);
+    expect(answer).toMatchObject({ wantedSlots: 4 + 3 });
+    // It stays so, also when others announce after it, until it leaves.
+    expect(say(after, "c", 5, 1).answer).toMatchObject({ wantedSlots: 5 + 3 });
+    const left = leave(after, { holder: "a~parts", now: 0 });
+    expect(say(left, "c", 5, 1).answer).toMatchObject({ wantedSlots: 5 });
+  });
+
   it("never shrinks what a holder announced", () => {
     const state = say(EMPTY_DISK_SLOTS, "a", 16).state;
     expect(say(state, "a", 3).answer).toMatchObject({ wantedSlots: 16 });
