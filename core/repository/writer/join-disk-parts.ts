@@ -149,44 +149,59 @@ function keyIdsOf({ dataKeys }: Pick<DiskPart, "dataKeys">): string {
   return dataKeys.map(({ keyId }) => keyId).join(" ");
 }
 
+interface JoinedMap {
+  readonly sequence: number;
+  readonly parent: BlockMap | undefined;
+  readonly root: Root;
+}
+
 /**
  * Everything that the new root names is named by the parent's root, too, or was written for this
  * point, is there, and is on no garbage list. While the lock is held nothing else can be collected.
  */
 async function requireSafe(
   { repository, options }: Target,
-  joined: {
-    readonly sequence: number;
-    readonly parent: BlockMap | undefined;
-    readonly root: Root;
-  },
+  joined: JoinedMap,
   signal: AbortSignal,
 ): Promise<void> {
   const { diskId } = options;
-  const { sequence, parent, root } = joined;
-  const own = new Map<string, number>();
-  for (const [packId, { objectBytes }] of root.packs) {
-    if (parent?.root.packs.has(packId) === true) continue;
-    own.set(objectNames.pack(diskId, packId), objectBytes);
-  }
-  for (const [indexId, { objectBytes }] of root.indexes) {
-    if (parent?.root.indexes.has(indexId) === true) continue;
-    own.set(objectNames.index(diskId, indexId), objectBytes);
-  }
-  const { names, isComplete } = await readTombstones(repository, diskId, signal);
+  const { sequence } = joined;
   const refuse = (why: string) => partsUnusable({ diskId, sequence }, why);
-  if (own.size > 0 && !isComplete) throw refuse("a garbage list of the disk cannot be read");
-  for (const name of own.keys()) {
-    if (names.has(name)) throw refuse(`${name} is marked as garbage`);
+  let missingCount = ownCountOf(joined);
+  if (missingCount === 0) return;
+  const { names, isComplete } = await readTombstones(repository, diskId, signal);
+  if (!isComplete) throw refuse("a garbage list of the disk cannot be read");
+  for (const name of names) {
+    if (ownSizeOf(name, joined) !== undefined) throw refuse(`${name} is marked as garbage`);
   }
   const { packsOf, indexesOf } = objectNames;
   for (const prefix of [packsOf(diskId, sequence), indexesOf(diskId, sequence)]) {
     for await (const { name, sizeBytes } of repository.store.list(prefix, signal)) {
-      if (own.get(name) === sizeBytes) own.delete(name);
+      if (ownSizeOf(name, joined) === sizeBytes) missingCount--;
     }
   }
-  const [missing] = own.keys();
-  if (missing !== undefined) throw refuse(`${missing} is not there, or of another size`);
+  if (missingCount > 0) {
+    throw refuse(`${missingCount} of their packs and indexes are not there, or of another size`);
+  }
+}
+
+/** Objects that the parent does not vouch for. */
+function ownCountOf({ parent, root }: JoinedMap): number {
+  let count = 0;
+  for (const packId of root.packs.keys()) if (parent?.root.packs.has(packId) !== true) count++;
+  for (const indexId of root.indexes.keys()) {
+    if (parent?.root.indexes.has(indexId) !== true) count++;
+  }
+  return count;
+}
+
+const OBJECT_NAME = /\/([0-9a-f]{32})\.(pack|index)$/;
+
+/** Size of an object that the new root names and the parent's does not. */
+function ownSizeOf(name: string, { parent, root }: JoinedMap): number | undefined {
+  const [, id = "", kind] = OBJECT_NAME.exec(name) ?? [];
+  const table = kind === "pack" ? "packs" : "indexes";
+  return parent?.root[table].has(id) === true ? undefined : root[table].get(id)?.objectBytes;
 }
 
 async function writeRoot(

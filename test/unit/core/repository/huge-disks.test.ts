@@ -1,7 +1,13 @@
 import { createHash } from "node:crypto";
 import { expect, it } from "vitest";
 import type { DiskRange } from "#core/ports/disk-data.ts";
-import { DiskPointReader, writeDiskPoint, type RangesToWrite } from "#core/repository/index.ts";
+import {
+  DiskPointReader,
+  joinDiskParts,
+  writeDiskPart,
+  writeDiskPoint,
+  type RangesToWrite,
+} from "#core/repository/index.ts";
 import { MemoryStore } from "#core/repository/testing/memory-store.ts";
 import { newRepository, seededRandom, signal } from "./fixtures.ts";
 
@@ -106,3 +112,33 @@ it.each([
     expect(storedBytes).toBeLessThan(4 * MIB);
   },
 );
+
+it("joins four parts of a disk of 32 TiB, each of which reads its own extents only", async () => {
+  const sizeBytes = 32 * TIB;
+  const { repository, disk, full } = await backUpSparse(sizeBytes, 256);
+  const parts = [0, 1, 2, 3].map((part) => ({
+    offsetBytes: (part * sizeBytes) / 4,
+    lengthBytes: sizeBytes / 4,
+  }));
+  const backup = { diskId: "huge", pointId: "p1", sizeBytes, now: () => new Date(0) };
+  for (const part of parts) {
+    const before = disk.readBytes;
+    const source = { read: (range: DiskRange) => disk.read(range, 1) };
+    const random = seededRandom(`part ${part.offsetBytes}`);
+    const { allocated } = full;
+    const writing = { ...backup, source, part, allocated, random, blockBytes: BLOCK_BYTES };
+    await writeDiskPart(repository, writing, signal);
+    expect(disk.readBytes - before).toBe((256 / 4) * BLOCK_BYTES);
+  }
+  const random = seededRandom("join");
+  const { reference } = await joinDiskParts(repository, { ...backup, parts, random }, signal);
+  const reader = await DiskPointReader.open(repository, reference, signal);
+  const extents: number[] = [];
+  for await (const { offsetBytes, lengthBytes } of reader.extents(signal)) {
+    extents.push(offsetBytes);
+    const bytes = await reader.readBlocks({ offsetBytes, lengthBytes }, signal);
+    const expected = disk.content(offsetBytes, 1);
+    expect(Buffer.from(bytes).subarray(0, EXTENT_BYTES).equals(expected)).toBe(true);
+  }
+  expect(extents).toEqual(disk.extents);
+});
