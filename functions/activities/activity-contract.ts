@@ -133,8 +133,11 @@ export interface ActivityValues {
   "plan-backup": {
     readonly fullCount: number;
     readonly incrementalCount: number;
-    /** Of the disks that several workers share; together never more than the region's workers. */
-    readonly partJobs: readonly PartJob[];
+    /**
+     * Of the disks that several workers share; together never more than the region's workers. Absent
+     * in histories of earlier versions.
+     */
+    readonly partJobs?: readonly PartJob[];
   };
   "hold-disk-parts": Nothing;
   "conclude-disk-parts": {

@@ -112,8 +112,8 @@ function* runBackup(
   );
 
   undos.push({ what: "revoke access", run: () => revokeGrants(run, jobId) });
-  if (plan.partJobs.length > 0)
-    yield* readInParts(run, { jobId, location, diskPool, partJobs: plan.partJobs }, undos);
+  const { partJobs = [] } = plan;
+  if (partJobs.length > 0) yield* readInParts(run, { jobId, location, diskPool, partJobs }, undos);
   const child: RunWorkerJobInput = { jobId, sessionId, location, settings, diskPool };
   const instanceId = `job-${jobId}`;
   must(yield* callChild<WorkerJobValue>(run, ORCHESTRATORS.runWorkerJob, child, instanceId));
