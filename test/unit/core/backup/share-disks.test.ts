@@ -87,6 +87,7 @@ describe("sharing of disks", () => {
       familyId: "f",
       sourceDiskUniqueId: "u",
       sizeBytes,
+      needsToken: false,
     });
     const disk = (diskId: string, sizeBytes: number) => ({
       diskId,
