@@ -65,7 +65,7 @@ describe("parts of a disk", () => {
   });
 
   it("are sound for a health check before and after the join", async () => {
-    const { repository, backup, parts } = await scene();
+    const { repository, store, backup, parts } = await scene();
     const check = () =>
       checkRepository(
         repository,
@@ -76,6 +76,11 @@ describe("parts of a disk", () => {
     expect((await check()).findings).toEqual([]);
     await joinParts(backup, parts);
     expect((await check()).findings).toEqual([]);
+    const [record] = namesOf(store, "-part-");
+    store.objects.get(record!)!.bytes[80]! ^= 1;
+    expect((await check()).findings).toMatchObject([
+      { kind: "unreadable-metadata", object: record, affectedPoints: [] },
+    ]);
   });
 
   it("use the parent's blocks, and its whole leaves, where nothing changed", async () => {
