@@ -19,7 +19,7 @@ import {
 
 /** Two whole leaves of 256 MiB and a piece of a third one: three parts. */
 const imageSizeBytes = 600 * mib;
-const pieceBytes = 48 * mib;
+const pieceBytes = 24 * mib;
 const pollMs = 100;
 const waitMs = 240_000;
 
