@@ -19,7 +19,8 @@ import {
 
 /** Two whole leaves of 256 MiB and a piece of a third one: three parts. */
 const imageSizeBytes = 600 * mib;
-const pieceBytes = 24 * mib;
+const pieceBytes = 48 * mib;
+const readsPerSecond = 4;
 const pollMs = 100;
 const waitMs = 240_000;
 
@@ -71,8 +72,7 @@ test(
     const { stack, api } = running;
     const readShared = (sessionId: string): Promise<Shared> =>
       api.call("GET", `/sessions/${sessionId}`, { answer: sharedSchema });
-    // Few requests at a time: the parts are still being read when one is hit.
-    stack.cloud.dataPlane.faults.throttleAbove(3);
+    limitReads();
     const sessionId = await startBackup(running, vm);
     const atWork = await waitForTwoAtWork(() => readShared(sessionId));
     expect(new Set(atWork.map(({ workerId }) => workerId)).size).toBe(atWork.length);
@@ -108,6 +108,25 @@ test(
     expect(await leftovers(running, [point])).toEqual([]);
   },
 );
+
+/** All workers together read so slowly that those who begin last meet those who began first. */
+function limitReads(): void {
+  let nextAt = 0;
+  running.stack.cloud.dataPlane.faults.failNext({
+    match: ({ operation }) => {
+      const now = performance.now();
+      if (operation !== "read" || now >= nextAt) {
+        if (operation === "read") nextAt = now + 1000 / readsPerSecond;
+        return false;
+      }
+      return true;
+    },
+    count: Number.POSITIVE_INFINITY,
+    status: 503,
+    code: "ServerBusy",
+    retryAfterSeconds: 1,
+  });
+}
 
 /** Parts that are being read at this moment. */
 async function waitForTwoAtWork(read: () => Promise<Shared>): Promise<Shared["parts"]> {
