@@ -5,8 +5,8 @@ import { startTestStack } from "./test-stack.ts";
 /** 300 MiB; `npm run bench -- --memory --end-to-end` does the same with more. */
 const pieceCount = 1200;
 const memoryMaxMib = 512;
-/** What chance alone makes of it. */
-const differenceMaxMib = 64;
+/** What chance alone may make of it on a machine that runs other tests, too. */
+const differenceMaxMib = 96;
 /** No unchanged block is read again to check the hint: only what changed is read. */
 const settings = { HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "0" };
 
