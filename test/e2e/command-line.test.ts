@@ -199,6 +199,10 @@ test(
     expect(sessions.every(({ state }) => state === "succeeded")).toBe(true);
     expect(await succeed("vm", "delete", "--name", "own-again")).toContain("own-again is gone");
     expect(await succeed("disk", "list")).not.toContain("own-again-os");
+    // What goes with an idle worker goes one after the other.
+    await expect
+      .poll(() => succeed("resources"), { timeout: 60_000, interval: 1_000 })
+      .toContain(" resources, 0 of them orphans");
     await succeed("down");
     expect(await listProcesses()).toEqual([]);
     expect(await Promise.all((await listPorts()).map(isFree))).not.toContain(false);

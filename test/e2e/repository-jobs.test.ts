@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { findFileDifference } from "#local/demo/compare-disks.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
@@ -72,6 +72,8 @@ beforeAll(async () => {
   await createImmutableContainer(running, immutableRecord.container);
   immutableId = await createRepository(running.api, running.stack, immutableRecord);
 });
+
+afterEach(() => running.checkEstate());
 
 afterAll(async () => {
   await stop?.();
