@@ -288,6 +288,16 @@ describe("documentation", () => {
     expect(cited.filter(({ path }) => !isPath(path))).toEqual([]);
   });
 
+  test("gives every decision a number of its own, in its name and its heading", () => {
+    const decisions = files
+      .filter((name) => /^docs\/decisions\/[0-9]{4}-.*\.md$/.test(name))
+      .sort();
+    const numbers = decisions.map((name) => Number(/([0-9]{4})-/.exec(name)?.[1]));
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
+    const headings = decisions.map((name) => readFileSync(join(root, name), "utf8").split(".")[0]);
+    expect(headings).toEqual(numbers.map((number) => `# ${number}`));
+  });
+
   test("of threats quotes only names of tests that exist, where it says", () => {
     const text = readFileSync(join(root, "docs/threat-model.md"), "utf8");
     // `file`: "name", "name"; a name may be cut with an ellipsis, and stand in code with ${...} or %s.
