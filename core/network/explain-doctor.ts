@@ -32,7 +32,9 @@ export function explainDoctor(
   const found = new Map<string, { readonly cause: Break; readonly probes: string[] }>();
   const unexplained: ProbeResult[] = [];
   for (const probe of failed) {
-    const causes = breaks.filter((each) => each.ways.some((way) => isProbeOf(probe, way)));
+    const causes = breaks.filter(
+      (each) => !each.isUnseen && each.ways.some((way) => isProbeOf(probe, way)),
+    );
     if (causes.length === 0) unexplained.push(probe);
     for (const cause of causes) {
       const known = found.get(cause.what) ?? { cause, probes: [] };
@@ -42,7 +44,9 @@ export function explainDoctor(
   }
   // Nobody looked along these: what Resource Manager says is all there is.
   const unseen = breaks.filter(
-    ({ ways }) => !ways.some((way) => probes.some((probe) => isProbeOf(probe, way))),
+    (each) =>
+      !found.has(each.what) &&
+      (each.isUnseen || !each.ways.some((way) => probes.some((probe) => isProbeOf(probe, way)))),
   );
   const findings = [
     ...[...found.values()].map((each) => findingOf(each.cause, each.probes)),

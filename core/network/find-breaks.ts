@@ -8,9 +8,11 @@ export interface Break {
   readonly why: string;
   readonly todo: string;
   readonly ways: readonly WayFact[];
+  /** Only the control plane takes its ways over it: no worker sees whether it works. */
+  readonly isUnseen: boolean;
 }
 
-type Fault = Omit<Break, "ways">;
+type Fault = Omit<Break, "ways" | "isUnseen"> & { readonly isUnseen?: boolean };
 type Viewer = WayFact["neededBy"][number];
 
 /**
@@ -27,7 +29,7 @@ export function findBreaks(facts: DoctorFacts): readonly Break[] {
       found.set(key, known);
     }
   }
-  return [...found.values()].map(({ fault, ways }) => ({ ...fault, ways }));
+  return [...found.values()].map(({ fault, ways }) => ({ isUnseen: false, ...fault, ways }));
 }
 
 function faultsOf(facts: DoctorFacts, way: WayFact): readonly Fault[] {
@@ -111,6 +113,7 @@ function faultOfLink(facts: DoctorFacts, zone: ZoneFact, viewer: Viewer): Fault 
   if (link?.exists === true) return undefined;
   const missing = link === undefined ? "" : `: its link ${nameOf(link.id)} is missing`;
   return {
+    isUnseen: viewer === "control-plane" && !sameId(networkId, facts.workerNetworkId),
     resourceId: link?.id ?? zone.id,
     what: `The private DNS zone ${nameOf(zone.id)} is not linked to the network ${nameOf(networkId)}${missing}`,
     why: "A network asks only the zones that are linked to it; without the link the names lead to public addresses.",

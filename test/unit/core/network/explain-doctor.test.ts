@@ -252,6 +252,15 @@ describe("the doctor's explanation", () => {
     expect(findings.map(({ resourceId }) => resourceId)).toEqual([other]);
   });
 
+  test("names the hub's link of a zone, which no worker's probe looks along", () => {
+    const facts = wellFacts();
+    found(zoneFact(facts, "blob").links[1]).exists = false;
+    for (const seen of [probes("Ok"), undefined]) {
+      const { findings } = explainDoctor(facts, seen);
+      expect(findings.map(({ resourceId }) => resourceId)).toEqual([linkId("blob", "to-hub")]);
+    }
+  });
+
   test("believes Resource Manager where no probe looked", () => {
     const facts = wellFacts();
     wayOf(facts, "disk").endpoint.exists = false;
