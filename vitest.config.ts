@@ -12,6 +12,7 @@ class LongestFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    exclude: ["test/scale/**"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",

@@ -1,7 +1,7 @@
 /**
  * `npm test`: static checks, build, all tests. The last line is `N passed, N failed`, where the checks
  * and the build count as one test each; the exit code is 1 on any failure. Arguments go to vitest, and
- * then only the tests that they name run.
+ * then only the tests that they name run. With `--scale` the tests of `test/scale` run instead, alone.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -17,6 +17,7 @@ async function runVitest(filters) {
     const succeeded = await runStep("tests", [
       "vitest",
       "run",
+      ...(isScale ? ["--config", "vitest.scale.config.ts"] : []),
       "--reporter=default",
       "--reporter=json",
       `--outputFile.json=${reportFile}`,
@@ -42,10 +43,11 @@ function countTests(reportFile, succeeded) {
   return { passed, failed };
 }
 
-const filters = process.argv.slice(2);
+const isScale = process.argv[2] === "--scale";
+const filters = process.argv.slice(isScale ? 3 : 2);
 const startedAt = performance.now();
 const results = [];
-if (filters.length === 0) results.push(await runStaticChecks());
+if (filters.length === 0 && !isScale) results.push(await runStaticChecks());
 const built = buildWhenStale(process.execPath);
 results.push({ passed: built ? 1 : 0, failed: built ? 0 : 1 });
 results.push(await runVitest(filters));

@@ -250,7 +250,7 @@ describe("house rules", () => {
   test("default exports only where a tool asks for them", () => {
     const withDefault = sources.filter(
       (name) =>
-        name !== "vitest.config.ts" &&
+        !/^vitest\..*config\.ts$/.test(name) &&
         /(^|\n)export default /.test(textOf.get(name) ?? "") &&
         !inFolder(name, "test"),
     );

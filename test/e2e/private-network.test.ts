@@ -4,7 +4,7 @@
  * doctor names it and nothing else, and with it back everything works again. Needs root and iproute2.
  *
  * The pieces are broken one after the other on one stack; those that silence workers or the control
- * plane's way to them are in `silent-network.test.ts`.
+ * plane's way to them are in `test/scale/silent-network.test.ts`.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { join } from "node:path";

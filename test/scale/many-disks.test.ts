@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import type { RestorePoint } from "#core/model/restore-point.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
-import { idsOfType, readRegionPlan } from "./region-plan.ts";
+import { idsOfType, readRegionPlan } from "../e2e/region-plan.ts";
 import {
   makeImage,
   mib,
@@ -16,7 +16,7 @@ import {
   startTestStack,
   waitForSuccess,
   type TestStack,
-} from "./test-stack.ts";
+} from "../e2e/test-stack.ts";
 
 const region = "westeurope";
 const vmCount = 10;

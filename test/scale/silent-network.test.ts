@@ -10,9 +10,9 @@ import {
   expectHealthy,
   networkSettings,
   region,
-} from "./network-doctor.ts";
-import { silencingPieces } from "./removable-pieces.ts";
-import { startTestStack, waitForSuccess, type TestStack } from "./test-stack.ts";
+} from "../e2e/network-doctor.ts";
+import { silencingPieces } from "../e2e/removable-pieces.ts";
+import { startTestStack, waitForSuccess, type TestStack } from "../e2e/test-stack.ts";
 
 const stackTimeoutMs = 300_000;
 
