@@ -6,9 +6,10 @@ import type { TokenCredential } from "@azure/core-auth";
 import { BlobServiceClient, type ContainerClient } from "@azure/storage-blob";
 import { QueueServiceClient, type QueueClient } from "@azure/storage-queue";
 import { STAGING_CONTAINER, type StagingPort } from "#core/ports/staging.ts";
-import { callAzure, readAzure } from "../errors.ts";
+import { readAzure } from "../errors.ts";
 import { createBundleSas } from "./bundle-sas.ts";
 import { uploadBundle } from "./bundle-upload.ts";
+import { SMALL_CALL_BOUNDS, callInTime, type CallBounds } from "./call-in-time.ts";
 import { encodeMessage } from "./message-text.ts";
 import { BLOB_RETRY, QUEUE_RETRY } from "./retry-options.ts";
 
@@ -22,6 +23,8 @@ export interface StagingClients {
   readonly blobService: (url: string) => BlobServiceClient;
   readonly queueService: (url: string) => QueueServiceClient;
   readonly now: () => Date;
+  /** Of requests other than the upload of the bundle. */
+  readonly bounds?: CallBounds;
 }
 
 export function createStaging({ credential, now }: StagingOptions): StagingPort {
@@ -35,6 +38,7 @@ export function createStaging({ credential, now }: StagingOptions): StagingPort 
 export function createStagingOver(clients: StagingClients): StagingPort {
   const blobService = once(clients.blobService);
   const queueService = once(clients.queueService);
+  const { bounds = SMALL_CALL_BOUNDS } = clients;
   const bundleSas = createBundleSas(clients.now);
 
   function queue(serviceUrl: string, name: string): QueueClient {
@@ -43,7 +47,9 @@ export function createStagingOver(clients: StagingClients): StagingPort {
 
   async function container(serviceUrl: string, name: string): Promise<ContainerClient> {
     const client = blobService(serviceUrl).getContainerClient(name);
-    await callAzure(`create container ${name}`, () => client.createIfNotExists());
+    await callInTime(`create container ${name}`, bounds, (abortSignal) =>
+      client.createIfNotExists({ abortSignal }),
+    );
     return client;
   }
 
@@ -55,21 +61,23 @@ export function createStagingOver(clients: StagingClients): StagingPort {
     },
 
     async ensureQueue(queueServiceUrl, queueName) {
-      await callAzure(`create queue ${queueName}`, () =>
-        queue(queueServiceUrl, queueName).createIfNotExists(),
+      await callInTime(`create queue ${queueName}`, bounds, (abortSignal) =>
+        queue(queueServiceUrl, queueName).createIfNotExists({ abortSignal }),
       );
     },
 
     async deleteQueue(queueServiceUrl, queueName) {
-      await callAzure(`delete queue ${queueName}`, () =>
-        queue(queueServiceUrl, queueName).deleteIfExists(),
+      await callInTime(`delete queue ${queueName}`, bounds, (abortSignal) =>
+        queue(queueServiceUrl, queueName).deleteIfExists({ abortSignal }),
       );
     },
 
     async sendMessage(queueServiceUrl, queueName, text, timeToLiveSeconds) {
-      await callAzure(`send a message to queue ${queueName}`, () =>
+      // A message that comes twice is a job that its worker knows already.
+      await callInTime(`send a message to queue ${queueName}`, bounds, (abortSignal) =>
         queue(queueServiceUrl, queueName).sendMessage(encodeMessage(text), {
           messageTimeToLive: timeToLiveSeconds,
+          abortSignal,
         }),
       );
     },
@@ -77,8 +85,8 @@ export function createStagingOver(clients: StagingClients): StagingPort {
     async writeJobBlob(blobServiceUrl, blobName, text) {
       const holder = await container(blobServiceUrl, STAGING_CONTAINER);
       const body = Buffer.from(text, "utf8");
-      await callAzure(`write blob ${blobName}`, () =>
-        holder.getBlockBlobClient(blobName).upload(body, body.length),
+      await callInTime(`write blob ${blobName}`, bounds, (abortSignal) =>
+        holder.getBlockBlobClient(blobName).upload(body, body.length, { abortSignal }),
       );
     },
 
