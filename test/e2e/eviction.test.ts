@@ -20,7 +20,7 @@ import {
 
 const imageSizeBytes = 128 * mib;
 const blockSizeBytes = 256 * 1024;
-const pollMs = 50;
+const pollMs = 200;
 const waitMs = 120_000;
 const region = "westeurope";
 

@@ -29,9 +29,8 @@ export interface TestStack {
 export const mib = 1024 * 1024;
 const runTimeoutMs = 240_000;
 const cleanTimeoutMs = 60_000;
-const pollMs = 100;
-/** Tests wait for little things. */
-const quickSettings = { HOLDFAST_POLL_SECONDS: "0.5" };
+/** Each look is a dozen storage requests, which the tests beside this one wait for. */
+const pollMs = 250;
 const startedSchema = z.object({ sessionId: z.string() });
 const sessionDetailSchema = shownSessionSchema.extend({
   attempt: z.number(),
@@ -49,7 +48,7 @@ export async function startTestStack(
   const directory = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
   const stack = await startStack({
     stateDirectory: join(directory, "state"),
-    settings: { ...quickSettings, ...settings },
+    settings,
     network,
   });
   const before = await readEstate(stack);

@@ -15,7 +15,7 @@ import {
   startTestStack,
   waitForSuccess,
   type TestStack,
-} from "./test-stack.ts";
+} from "../e2e/test-stack.ts";
 
 /** Two whole leaves of 256 MiB and a piece of a third one: three parts. */
 const imageSizeBytes = 600 * mib;

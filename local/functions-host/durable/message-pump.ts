@@ -22,7 +22,8 @@ export interface MessagePumpOptions<Body> {
   readonly log: Log;
 }
 
-const shortestIdleMs = 20;
+/** What this process sends wakes the pump; only what others left has to be found by looking. */
+const shortestIdleMs = 320;
 /** A message further from its time than this goes back to the queue instead of waiting here. */
 const longestHoldMs = 1500;
 const longestRetryDelayMs = 30_000;
