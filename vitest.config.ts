@@ -4,8 +4,10 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 /** The end-to-end files take minutes each: started last, one of them would run alone at the end. */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const isLong = (file: TestSpecification) => file.moduleId.includes("/test/e2e/");
-    return [...files.filter(isLong), ...files.filter((file) => !isLong(file))];
+    const ranks = ["/e2e/private-network", "/e2e/", ""];
+    const rankOf = ({ moduleId }: TestSpecification) =>
+      ranks.findIndex((part) => moduleId.includes(`/test${part}`));
+    return files.toSorted((left, right) => rankOf(left) - rankOf(right));
   }
 }
 

@@ -10,7 +10,7 @@ import type { Stack } from "#local/stack.ts";
 import { otherSubscriptionId } from "#local/stack/deployment.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
 import { listResources } from "#local/stack/resource-list.ts";
-import { allIds, readRegionPlan } from "./region-plan.ts";
+import { allIds, readRegionPlan } from "../e2e/region-plan.ts";
 import {
   makeImage,
   mib,
@@ -22,7 +22,7 @@ import {
   waitForSuccess,
   type SessionDetail,
   type TestStack,
-} from "./test-stack.ts";
+} from "../e2e/test-stack.ts";
 
 const timeoutMs = 300_000;
 const roleVersion = "2022-04-01";
