@@ -28,7 +28,7 @@ const USAGE = `npm run bench -- [OPTION]...
   --store KIND       repository of Holdfast: folder (default) or azurite
   --seed TEXT        of the changes between the two images (default 1)
   --fresh            build the images anew
-  --memory           instead: peak memory for disks of 1, 8 and 32 TiB; fails when a bar is missed
+  --memory           instead: peak memory for disks of 1, 4 and 32 TiB; fails when a bar is missed
   --end-to-end       with --memory: of a worker's agent in the local Azure, 1 GiB on 1 and 32 TiB
 `;
 

@@ -13,7 +13,7 @@ import { inChild, peakMemoryMib } from "./holdfast-run.ts";
 import { ScatteredDisk } from "./scattered-disk.ts";
 
 const TIB = 2 ** 40;
-const SIZES_TIB = [1, 8, 32];
+const SIZES_TIB = [1, 4, 32];
 const EXTENT_COUNT = 12_000;
 
 export const memoryTaskSchema = z.object({

@@ -16,5 +16,5 @@ export type DiskPart = z.infer<typeof diskPartSchema>;
  */
 export const DISK_PARTS_MAX = 4;
 
-/** Parts begin at multiples of this: what one leaf of a repository's block map describes by default. */
+/** Parts begin at multiples of this: whole leaves of a repository's block map, at every default block size. */
 export const DISK_PART_ALIGNMENT_BYTES = 256 * 1024 * 1024;

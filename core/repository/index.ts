@@ -2,10 +2,11 @@
  * The backup repository: a folder of write-once objects that is readable with one secret and
  * `docs/repository-format.md` alone, without control plane and without any other object.
  *
- * A *block* is a fixed, aligned piece of a disk (256 KiB unless the disk chose otherwise). A *pack*
- * holds sealed blocks of one disk. The *block map* (root, leaves) says where each block of a
- * restore point lies; leaves that did not change are shared with older points. A *disk point* is
- * the manifest of one disk, a *VM point* that of a VM with all its disks.
+ * A *block* is a fixed, aligned piece of a disk (64 KiB, and 256 KiB on disks above 4 TiB, unless the
+ * disk's first point chose otherwise). A *pack* holds sealed blocks of one disk. The *block map*
+ * (root, leaves) says where each block of a restore point lies; leaves that did not change are
+ * shared with older points. A *disk point* is the manifest of one disk, a *VM point* that of a VM
+ * with all its disks.
  *
  * Invariants: no object is ever changed. A point is visible only when its manifest is there, and
  * then everything that it needs is there. Every point is complete: deleting another one never

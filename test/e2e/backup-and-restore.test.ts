@@ -21,7 +21,7 @@ import { findSecrets } from "./secret-search.ts";
 import { createBodyRecorder } from "../conformance/body-recorder.ts";
 
 /** Size of the repository's blocks. */
-const blockSizeBytes = 256 * 1024;
+const blockSizeBytes = 64 * 1024;
 /** No unchanged block is read again to check the hint: only what changed is read. */
 const settings = { HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "0" };
 /** What the control plane makes in a backup and a restore. */

@@ -19,7 +19,7 @@ import {
 } from "./test-stack.ts";
 
 const imageSizeBytes = 128 * mib;
-const blockSizeBytes = 256 * 1024;
+const blockSizeBytes = 64 * 1024;
 const pollMs = 200;
 const waitMs = 120_000;
 const region = "westeurope";

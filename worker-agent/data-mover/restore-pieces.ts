@@ -5,6 +5,7 @@ import { WrittenMark } from "./written-mark.ts";
 
 /** Pieces of one restore that are fetched, verified and written at the same time. */
 const PIECES_UNDER_WAY = 8;
+/** A multiple of what the writer puts into one frame, so that each frame is opened once. */
 const PIECE_BYTES = 2 * 1024 * 1024;
 
 export interface RestoreProgress {
@@ -37,8 +38,11 @@ export async function restorePieces(
   const lane = async (): Promise<void> => {
     for await (const piece of { [Symbol.asyncIterator]: () => ({ next: () => pieces.next() }) }) {
       const bytes = await source.readBlocks(piece, inner);
-      await writer.write(piece.offsetBytes, bytes, inner);
-      writtenBytes += piece.lengthBytes;
+      for (const { offsetBytes, lengthBytes } of piece.extents) {
+        const at = offsetBytes - piece.offsetBytes;
+        await writer.write(offsetBytes, bytes.subarray(at, at + lengthBytes), inner);
+        writtenBytes += lengthBytes;
+      }
       giveBack(bytes);
       mark.finish(piece);
       onProgress({ writtenBytes, writtenToBytes: mark.writtenToBytes });
@@ -57,22 +61,62 @@ export async function restorePieces(
   return writtenBytes;
 }
 
-/** Cuts extents into pieces of whole blocks that are moved at once, and marks each as started. */
+/** What is read at once: an aligned piece of the disk, from its first block with content to its last. */
+interface Piece extends DiskRange {
+  /** What is written of it: blocks with content, ascending. */
+  readonly extents: readonly DiskRange[];
+}
+
+/**
+ * Gathers extents into pieces between multiples of `PIECE_BYTES`, and marks each as started. Extents
+ * of one piece are read together: they may share a frame.
+ */
 async function* piecesOf(
   extents: AsyncIterable<DiskRange>,
   blockBytes: number,
   mark: WrittenMark,
-): AsyncGenerator<DiskRange> {
+): AsyncGenerator<Piece> {
   const pieceBytes = Math.max(blockBytes, PIECE_BYTES);
   assert(pieceBytes % blockBytes === 0, "a restore piece is no multiple of the block");
-  for await (const { offsetBytes, lengthBytes } of extents) {
-    for (let done = 0; done < lengthBytes; done += pieceBytes) {
-      const piece = {
-        offsetBytes: offsetBytes + done,
-        lengthBytes: Math.min(pieceBytes, lengthBytes - done),
-      };
-      mark.start(piece);
-      yield piece;
+  let gathered: DiskRange[] = [];
+  for await (const part of cutAtMultiples(extents, pieceBytes)) {
+    const first = gathered[0];
+    const isSamePiece =
+      first !== undefined &&
+      Math.floor(first.offsetBytes / pieceBytes) === Math.floor(part.offsetBytes / pieceBytes);
+    if (first !== undefined && !isSamePiece) {
+      yield startPiece(gathered, mark);
+      gathered = [];
+    }
+    gathered.push(part);
+  }
+  if (gathered.length > 0) yield startPiece(gathered, mark);
+}
+
+async function* cutAtMultiples(
+  extents: AsyncIterable<DiskRange>,
+  pieceBytes: number,
+): AsyncGenerator<DiskRange> {
+  for await (const extent of extents) {
+    const extentEnd = extent.offsetBytes + extent.lengthBytes;
+    for (let { offsetBytes } = extent; offsetBytes < extentEnd;) {
+      const endBytes = Math.min(extentEnd, offsetBytes + pieceBytes - (offsetBytes % pieceBytes));
+      yield { offsetBytes, lengthBytes: endBytes - offsetBytes };
+      offsetBytes = endBytes;
     }
   }
+}
+
+function startPiece(extents: readonly DiskRange[], mark: WrittenMark): Piece {
+  const [first] = extents;
+  const last = extents.at(-1);
+  assert(first !== undefined && last !== undefined, "a restore piece without extents");
+  const { offsetBytes } = first;
+  const piece = {
+    offsetBytes,
+    lengthBytes: last.offsetBytes + last.lengthBytes - offsetBytes,
+    extents,
+  };
+  mark.start(piece);
+  return piece;
 }

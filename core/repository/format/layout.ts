@@ -23,7 +23,6 @@ export const HEADER_BYTES = 64;
 
 /** Blocks that one leaf of the block map describes; fixed in format 1. */
 export const LEAF_BLOCKS = 1024;
-export const DEFAULT_BLOCK_BYTES = 256 * 1024;
 export const MIN_BLOCK_BYTES = 4 * 1024;
 export const MAX_BLOCK_BYTES = 4 * 1024 * 1024;
 /** Content of a frame, whatever the number of its blocks. */

@@ -132,7 +132,7 @@ export class DiskPointReader {
   }
 
   /**
-   * Ranges of blocks that are not zero, ascending, joined inside each leaf (256 MiB by default).
+   * Ranges of blocks that are not zero, ascending, joined inside each leaf of 1,024 blocks.
    * @param fromBytes blocks that end before it are left out
    */
   async *extents(signal: AbortSignal, fromBytes = 0): AsyncGenerator<DiskRange> {

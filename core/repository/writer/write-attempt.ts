@@ -5,7 +5,7 @@ import { BufferPool } from "../buffer-pool.ts";
 import { inlineBlockCodec } from "../codec/block-codec.ts";
 import { SHARED_FRAMES, type RepositoryDescriptor } from "../format/descriptor.ts";
 import { hashKeyOf } from "../format/keys.ts";
-import { DATA_KEYS_MAX, DEFAULT_BLOCK_BYTES } from "../format/layout.ts";
+import { DATA_KEYS_MAX } from "../format/layout.ts";
 import type { Leaf } from "../format/leaf.ts";
 import type { DiskPointManifest, DiskPointStats } from "../format/manifests.ts";
 import type { Immutability } from "../immutability.ts";
@@ -32,6 +32,7 @@ import { PredecessorPacks } from "./predecessor-packs.ts";
 import { needsProtection, protectIndex, protectRoot } from "./protect-root.ts";
 import { RunPipeline } from "./run-pipeline.ts";
 import {
+  defaultBlockBytes,
   defaultWriterLimits,
   type FullReason,
   type WriteDiskPointOptions,
@@ -42,7 +43,7 @@ import {
 const DEFAULT_BUFFERS_PER_WRITER = 3;
 /**
  * Neighbours that are stored together are compressed together up to this size: measured 5 % smaller
- * than single blocks of 256 KiB, while one block is still found in about a millisecond.
+ * than single blocks of 256 KiB, much more than those of 64 KiB, while one block is still found in about a millisecond.
  */
 const FRAME_TARGET_BYTES = 1024 * 1024;
 const MAX_WRITTEN_FRAME_BLOCKS = 128;
@@ -86,7 +87,7 @@ export async function keyOfAttempt(attempt: Attempt, signal: AbortSignal): Promi
     // Former keys keep their numbers: tables of the parent's map go on naming them.
     return { ...established, blockBytes, dataKeys: [...dataKeys, ...established.dataKeys] };
   }
-  const blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES;
+  const blockBytes = options.blockBytes ?? defaultBlockBytes(options.sizeBytes);
   return establishDataKey(repository, { diskId, sequence, blockBytes, random }, signal);
 }
 

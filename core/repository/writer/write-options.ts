@@ -33,7 +33,10 @@ export interface WriteDiskPointOptions {
   readonly ranges: RangesToWrite;
   readonly random: (byteCount: number) => Uint8Array;
   readonly now: () => Date;
-  /** Power of two, 4 KiB to 4 MiB; only the first point of a disk can choose. Default 256 KiB. */
+  /**
+   * Power of two, 4 KiB to 4 MiB; only the first point of a disk can choose. Default: see
+   * `defaultBlockBytes`.
+   */
   readonly blockBytes?: number;
   /**
    * Seals what is new by another data key. What is there stays as it is until it is stored again; a
@@ -67,15 +70,27 @@ export interface WriterLimits {
   readonly keptFooterBytes: number;
 }
 
-const MIB = 1024 * 1024;
+const KIB = 1024;
+const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 
-/** 64 Ki blocks: those of 16 GiB. One leaf, which is what is worked on, needs those of 1,024. */
+/** 64 Ki blocks: those of 4 GiB at 64 KiB. One leaf, which is what is worked on, needs those of 1,024. */
 const KEPT_FOOTER_BYTES = 64 * 1024 * FOOTER_ENTRY_BYTES;
+
+/** Above it the tables of a root would grow beyond what a backup may keep in memory. */
+const FINE_MAP_MAX_BYTES = 4096 * GIB;
+
+/**
+ * What a disk is divided into, unless its first point chose otherwise: as fine as most writes of
+ * guests, four times coarser where the map would become too large.
+ */
+export function defaultBlockBytes(sizeBytes: number): number {
+  return sizeBytes <= FINE_MAP_MAX_BYTES ? 64 * KIB : 256 * KIB;
+}
 
 /** Larger packs for larger disks, so that the table of packs in the root stays small. */
 export function defaultWriterLimits(sizeBytes: number): WriterLimits {
-  const packBytes = sizeBytes <= 4096 * GIB ? 16 * MIB : 32 * MIB;
+  const packBytes = sizeBytes <= FINE_MAP_MAX_BYTES ? 16 * MIB : 32 * MIB;
   const keptFooterBytes = KEPT_FOOTER_BYTES;
   return { maxReadBytes: 2 * MIB, windowBytes: 16 * MIB, packBytes, keptFooterBytes };
 }

@@ -3,7 +3,8 @@ import { describe, expect, it } from "vitest";
 import { planBackup } from "#core/backup/plan-backup.ts";
 import { shareDisks } from "#core/backup/share-disks.ts";
 import { DISK_PART_ALIGNMENT_BYTES, DISK_PARTS_MAX } from "#core/model/disk-part.ts";
-import { DEFAULT_BLOCK_BYTES, LEAF_BLOCKS } from "#core/repository/format/layout.ts";
+import { LEAF_BLOCKS } from "#core/repository/format/layout.ts";
+import { defaultBlockBytes } from "#core/repository/writer/write-options.ts";
 
 const GIB = 1024 ** 3;
 const TIB = 1024 * GIB;
@@ -31,7 +32,9 @@ describe("sharing of disks", () => {
   });
 
   it("cuts at whole leaves of the default block size, the last part up to the end", () => {
-    expect(DISK_PART_ALIGNMENT_BYTES).toBe(LEAF_BLOCKS * DEFAULT_BLOCK_BYTES);
+    for (const size of [1, 4 * TIB, 4 * TIB + 512, 32 * TIB]) {
+      expect(DISK_PART_ALIGNMENT_BYTES % (LEAF_BLOCKS * defaultBlockBytes(size))).toBe(0);
+    }
     const sizeBytes = 5 * DISK_PART_ALIGNMENT_BYTES + 512;
     const shared = shareDisks([{ diskId: "d", sizeBytes }], { sharedFromBytes: 1, workersMax: 4 });
     expect(shared.get("d")?.parts.map(({ lengthBytes }) => lengthBytes)).toEqual([

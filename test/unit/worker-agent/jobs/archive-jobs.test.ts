@@ -14,7 +14,7 @@ import { noProbeNetwork } from "../no-probe-network.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 
 const MIB = 1024 * 1024;
-const BLOCK_BYTES = 256 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 const signal = new AbortController().signal;
 const base = backupJob();
 const common = {

@@ -19,7 +19,7 @@ import { noKeyVault } from "../no-key-vault.ts";
 import { noProbeNetwork } from "../no-probe-network.ts";
 import { MemoryDisks } from "./memory-disks.ts";
 
-const BLOCK_BYTES = 256 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 const signal = new AbortController().signal;
 const encryption = { kind: "none" } as const;
 

@@ -12,7 +12,7 @@ import { noKeyVault } from "../no-key-vault.ts";
 import { noProbeNetwork } from "../no-probe-network.ts";
 
 const MIB = 1024 * 1024;
-const BLOCK_BYTES = 256 * 1024;
+const BLOCK_BYTES = 64 * 1024;
 const signal = new AbortController().signal;
 const encryption = { kind: "none" } as const;
 
