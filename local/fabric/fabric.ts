@@ -69,6 +69,8 @@ export class Fabric implements AsyncDisposable {
   readonly #options: FabricOptions;
   readonly #namespace: string;
   readonly #machines = new Map<string, Machine>();
+  /** The fabric's end of each machine's cable. */
+  readonly #devices = new Map<string, string>();
   readonly #routes = new Map<string, Set<string>>();
   readonly #addresses = new Set<string>();
   readonly #connections = new Set<Socket>();
@@ -111,10 +113,10 @@ export class Fabric implements AsyncDisposable {
       const known = this.#machines.get(id);
       if (known !== undefined) return known;
       const number = this.#machineCount++;
-      const namespace = `${this.#options.prefix}-m${number}`;
+      const device = `m${number}`;
+      const namespace = `${this.#options.prefix}-${device}`;
       const machine = { id, address, namespace, commandPrefix: commandPrefixOf(namespace) };
       await createNamespace(namespace, nameServerAddress);
-      const device = `m${number}`;
       await connectNamespaces(
         { namespace: this.#namespace, device },
         { namespace, device: "eth0" },
@@ -122,6 +124,7 @@ export class Fabric implements AsyncDisposable {
       await ip("-n", namespace, "address", "add", `${address}/32`, "dev", "eth0");
       await ip("-n", this.#namespace, "route", "add", `${address}/32`, "dev", device);
       this.#machines.set(id, machine);
+      this.#devices.set(id, device);
       this.#routes.set(id, new Set());
       for (const platform of platformAddresses) await this.#addRoute(machine, platform);
       return machine;
@@ -135,6 +138,10 @@ export class Fabric implements AsyncDisposable {
       if (machine === undefined) return;
       this.#machines.delete(id);
       this.#routes.delete(id);
+      // A connection that cannot end, since no route leads back, keeps its namespace alive for minutes
+      // after this, and a cable that is plugged in would keep the address from the next machine.
+      await ip("-n", this.#namespace, "link", "delete", this.#devices.get(id) ?? "");
+      this.#devices.delete(id);
       await removeNamespace(machine.namespace);
     });
   }

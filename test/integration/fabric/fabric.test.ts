@@ -1,4 +1,5 @@
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { createServer, type Server } from "node:net";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -125,4 +126,25 @@ it("takes an address away together with its route", async () => {
   await fabric.setServiceAddresses([endpoint]);
   await fabric.setRoutes("one", [endpoint]);
   expect(await runIn("one", connectTo(endpoint))).toBe("served hello\nclosed");
+});
+
+it("gives the address of a machine that left with a connection that cannot end to another", async () => {
+  const address = "10.213.7.12";
+  await fabric.attach("three", address);
+  await fabric.setRoutes("three", [endpoint]);
+  const [command, ...words] = fabric.machine("three")!.commandPrefix;
+  const source = `
+    import { connect } from "node:net";
+    connect({ host: "${endpoint}", port: 443 }, () => console.log("connected"));
+    setInterval(() => undefined, 1000);
+  `;
+  const program = spawn(command, [...words, process.execPath, "--input-type=module", "-e", source]);
+  await once(program.stdout, "data");
+  await fabric.setRoutes("three", []);
+  program.kill("SIGKILL");
+  await once(program, "exit");
+  await fabric.detach("three");
+  await fabric.attach("four", address);
+  await fabric.setRoutes("four", [endpoint]);
+  expect(await runIn("four", connectTo(endpoint))).toBe("served hello\nclosed");
 });
