@@ -20,6 +20,7 @@ import { installFront } from "./front/blob-front.ts";
 import { accessGateOf } from "./front/access-gate.ts";
 import { gateOf, type StorageService } from "./front/network-gate.ts";
 import { RequestGate } from "./front/request-gate.ts";
+import "./without-telemetry.ts";
 
 interface AccountKeys {
   readonly name: string;

@@ -18,6 +18,7 @@ export interface AzuriteOverTls extends AsyncDisposable {
   readonly credential: TokenCredential;
 }
 
+const preload = import.meta.resolve("#local/storage/without-telemetry.ts");
 const SERVICES = ["Blob", "Queue", "Table"] as const;
 const TENANT_ID = "ab1f708d-50f6-404c-a006-d71b2ac7a606";
 
@@ -29,7 +30,8 @@ export async function startAzuriteOverTls(): Promise<AzuriteOverTls> {
   const ports = SERVICES.flatMap((service) => [`--${service.toLowerCase()}Port`, "0"]);
   const security = ["--oauth", "basic", "--cert", tls.certificatePath, "--key", tls.keyPath];
   const rest = ["--inMemoryPersistence", "--skipApiVersionCheck", "--disableTelemetry"];
-  const child = spawn(process.execPath, [program, ...ports, ...security, ...rest], {
+  const words = ["--import", preload, program, ...ports, ...security, ...rest];
+  const child = spawn(process.execPath, words, {
     stdio: ["ignore", "pipe", "inherit"],
     cwd: directory,
   });

@@ -9,6 +9,8 @@ const accountName = "devstoreaccount1";
 const accountKey =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
+const preload = import.meta.resolve("#local/storage/without-telemetry.ts");
+
 /** An Azurite in memory on free ports, for one test file. */
 export class AzuriteProcess implements AsyncDisposable {
   readonly connectionString: string;
@@ -31,7 +33,7 @@ export class AzuriteProcess implements AsyncDisposable {
       "--silent",
     ];
     const ports = ["blob", "queue", "table"].flatMap((service) => [`--${service}Port`, "0"]);
-    const child = spawn(process.execPath, [program, ...flags, ...ports], {
+    const child = spawn(process.execPath, ["--import", preload, program, ...flags, ...ports], {
       stdio: ["ignore", "pipe", "inherit"],
     });
     const found = new Map<string, string>();
