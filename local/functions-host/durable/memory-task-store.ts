@@ -19,6 +19,7 @@ import {
   type LeasedMessage,
   matchesFilter,
   type MessageQueue,
+  receiveLimit,
   type RecordVersion,
   type TaskStore,
   type VersionedRecord,
@@ -29,8 +30,6 @@ interface StoredMessage {
   visibleAtMs: number;
   dequeueCount: number;
 }
-
-const receiveLimit = 32;
 
 /** A queue whose due times the simulation can ask for. */
 export class MemoryQueue<Body> implements MessageQueue<Body> {

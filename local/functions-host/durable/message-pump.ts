@@ -6,7 +6,7 @@ import { messageOf, isRetryable } from "#core/lib/errors.ts";
 import type { Clock } from "../clock.ts";
 import { IdleWait } from "../idle-wait.ts";
 import { durableLogCategory, type Log } from "../log.ts";
-import type { LeasedMessage, MessageQueue } from "./task-store.ts";
+import { receiveLimit, type LeasedMessage, type MessageQueue } from "./task-store.ts";
 
 export interface MessagePumpOptions<Body> {
   readonly name: string;
@@ -72,20 +72,19 @@ export class MessagePump<Body> {
         await Promise.race(this.#running.keys());
         continue;
       }
-      const messages = await this.#receive();
-      if (messages.length === 0) {
-        await this.#idle.wait(signal);
-        continue;
-      }
-      this.#idle.reset();
+      const wantedCount = Math.min(this.#options.groupLimit - this.#running.size, receiveLimit);
+      const messages = await this.#receive(wantedCount);
+      if (messages.length > 0) this.#idle.reset();
       for (const [key, group] of this.#group(messages)) this.#run(key, group);
+      // Fewer than wanted: the queue was empty then, and what is sent from now on wakes.
+      if (messages.length < wantedCount) await this.#idle.wait(signal);
     }
   }
 
-  async #receive(): Promise<LeasedMessage<Body>[]> {
-    const { queue, groupLimit, log, name } = this.#options;
+  async #receive(maxCount: number): Promise<LeasedMessage<Body>[]> {
+    const { queue, log, name } = this.#options;
     try {
-      return await queue.receive(groupLimit - this.#running.size);
+      return await queue.receive(maxCount);
     } catch (error) {
       log("error", durableLogCategory, `reading ${name} failed: ${messageOf(error)}`);
       return [];

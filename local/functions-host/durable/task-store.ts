@@ -23,11 +23,14 @@ export interface LeasedMessage<Body> {
   abandon(delayMs?: number): Promise<void>;
 }
 
+/** What storage queues give at once. */
+export const receiveLimit = 32;
+
 /** Delivers at least once, in no particular order. */
 export interface MessageQueue<Body> {
   readonly leaseMs: number;
   send(body: Body, visibleAt?: Date): Promise<void>;
-  /** At most `maxCount` (and 32) messages, at once; empty when there is none. */
+  /** At most `maxCount` (and `receiveLimit`) messages, at once; empty when there is none. */
   receive(maxCount: number): Promise<LeasedMessage<Body>[]>;
 }
 

@@ -4,7 +4,7 @@ import { z } from "zod";
 import type { Clock } from "../../clock.ts";
 import { durableLogCategory, type Log } from "../../log.ts";
 import { statusOf } from "../../storage/rest-errors.ts";
-import type { LeasedMessage, MessageQueue } from "../task-store.ts";
+import { receiveLimit, type LeasedMessage, type MessageQueue } from "../task-store.ts";
 import type { LargeValues } from "./large-values.ts";
 
 export interface AzureMessageQueueOptions<Body> {
@@ -20,7 +20,6 @@ export interface AzureMessageQueueOptions<Body> {
 const inlineLimitBytes = 45 * 1024;
 /** Storage hides a message for at most 7 days. */
 const longestHideSeconds = 7 * 86_400 - 1;
-const receiveLimit = 32;
 const largeMessageFolder = "messages";
 
 const envelopeSchema = z.union([

@@ -226,8 +226,9 @@ export class InstanceTable {
 
   async #submitSentinel(instanceId: string, actions: TransactionAction[]): Promise<string> {
     try {
-      const response = await this.#table.submitTransaction(actions);
-      const etag = response.getResponseForEntity(sentinelKey)?.etag;
+      const { subResponses } = await this.#table.submitTransaction(actions);
+      // By its place: Azurite names the entity in the answer to an insertion only.
+      const etag = subResponses.at(actions.length - 1)?.etag;
       if (etag !== undefined) return etag;
       const entity = await this.#table.getEntity(partitionKeyOf(instanceId), sentinelKey);
       return entity.etag;
