@@ -41,7 +41,8 @@ const pageSchema = z.object({
   nextLink: z.string().nullish(),
 });
 
-const pollDelayMs = 200;
+/** Most operations of the simulated Azure end at the second look: a stack starts with a dozen. */
+const pollDelayMs = 50;
 const operationTimeoutMs = 15 * 60 * 1000;
 const pageCountMax = 1000;
 
