@@ -18,7 +18,7 @@ import {
   type Steps,
 } from "./steps.ts";
 
-/** Longest time that a NIC, a VM or its installation may take. */
+/** Longest time that a NIC, a VM or its installation may take, within the job's deadline. */
 const PROVISION_SECONDS_MAX = 1200;
 /** An agent that runs enrols with each heartbeat: what takes longer has no way to the queue. */
 const ENROL_SECONDS_MIN = 60;
@@ -97,6 +97,12 @@ function nextPauseSeconds(settings: Run["settings"], polls: number): number {
   return Math.min(pauseSeconds(settings, polls), NEXT_PAUSE_POLLS * settings.pollSeconds);
 }
 
+/** Whole seconds that a step of a launch may take: the job's deadline holds for its worker too. */
+function provisionSeconds(run: Run, { deadline }: Acquisition): number {
+  const left = Math.ceil((deadline - nowOf(run)) / 1000);
+  return Math.max(0, Math.min(PROVISION_SECONDS_MAX, left));
+}
+
 /** Makes a worker in the first size that Azure has room for. */
 function* launchWorker(
   run: Run,
@@ -109,7 +115,7 @@ function* launchWorker(
     yield* log(run, "info", `launching worker ${workerId} in ${location} (${reasons.join("; ")})`);
     for (const [index, option] of options.entries()) {
       yield* step(run, "register-worker", { workerId, location, sessionId, profile, option });
-      const made = yield* makeVm(run, workerId);
+      const made = yield* makeVm(run, acquisition, workerId);
       if (made.ok) {
         yield* advanceLease(run, acquisition, { event: "made", priority: option.priority });
         return yield* enrolWorker(run, acquisition, workerId);
@@ -119,7 +125,7 @@ function* launchWorker(
       yield* log(run, "warning", `no room for ${name} in ${location}: ${made.error.message}`);
       if (index === options.length - 1) break;
       yield* step(run, "start-worker-removal", { workerId, state: "failed" });
-      yield* until(run, "finish-worker-removal", { workerId }, PROVISION_SECONDS_MAX);
+      yield* until(run, "finish-worker-removal", { workerId }, provisionSeconds(run, acquisition));
     }
     const message = `Azure has no room in ${location} for any size of profile ${profile}.`;
     throw new HoldfastError("NoRoom", message, { retry: "backoff" });
@@ -130,13 +136,13 @@ function* launchWorker(
 }
 
 /** NIC and VM. That there is no room for the size comes as an outcome with Azure's code. */
-function* makeVm(run: Run, workerId: string): Steps<Outcome<null>> {
+function* makeVm(run: Run, acquisition: Acquisition, workerId: string): Steps<Outcome<null>> {
   try {
     yield* step(run, "start-worker-nic", { workerId });
-    yield* until(run, "read-worker-nic", { workerId }, PROVISION_SECONDS_MAX);
+    yield* until(run, "read-worker-nic", { workerId }, provisionSeconds(run, acquisition));
     const { noRoom } = yield* step(run, "start-worker-vm", { workerId });
     if (noRoom !== undefined) return fail("AllocationFailed", noRoom, "backoff");
-    yield* until(run, "read-worker-vm", { workerId }, PROVISION_SECONDS_MAX);
+    yield* until(run, "read-worker-vm", { workerId }, provisionSeconds(run, acquisition));
     return succeed(null);
   } catch (error) {
     return failureOf(error);
@@ -152,7 +158,7 @@ function* recoverWorker(
   try {
     yield* log(run, "info", `starting worker ${workerId} in ${acquisition.location} again`);
     yield* step(run, "recover-worker", { workerId });
-    yield* until(run, "read-worker-vm", { workerId }, PROVISION_SECONDS_MAX);
+    yield* until(run, "read-worker-vm", { workerId }, provisionSeconds(run, acquisition));
     yield* advanceLease(run, acquisition, { event: "made" });
     return yield* enrolWorker(run, acquisition, workerId);
   } catch (error) {
@@ -162,12 +168,16 @@ function* recoverWorker(
   }
 }
 
-function* enrolWorker(run: Run, holder: Holder, workerId: string): Steps<Outcome<string>> {
+function* enrolWorker(
+  run: Run,
+  acquisition: Acquisition,
+  workerId: string,
+): Steps<Outcome<string>> {
   yield* step(run, "install-agent", { workerId });
-  yield* until(run, "read-install", { workerId }, PROVISION_SECONDS_MAX);
+  yield* until(run, "read-install", { workerId }, provisionSeconds(run, acquisition));
   const enrolSeconds = Math.max(ENROL_SECONDS_MIN, run.settings.workerLostSeconds * 2);
   yield* until(run, "read-worker", { workerId }, enrolSeconds);
-  yield* advanceLease(run, holder, { event: "enrolled" });
+  yield* advanceLease(run, acquisition, { event: "enrolled" });
   yield* log(run, "info", `worker ${workerId} is ready`);
   return succeed(workerId);
 }

@@ -7,8 +7,11 @@ import { addRepository, collect, createWorld, type World } from "./test-world.ts
 
 const LOCATION = "westeurope";
 
-async function prepare(fields: Partial<WorkerConfiguration> = {}): Promise<World> {
-  const world = createWorld();
+async function prepare(
+  fields: Partial<WorkerConfiguration> = {},
+  settings: Record<string, string> = {},
+): Promise<World> {
+  const world = createWorld(settings);
   const vm = createTestVm();
   world.azure.vms.set(vm.resourceId, vm);
   await addRepository(world);
@@ -95,6 +98,18 @@ describe("launch of a worker", () => {
     expect(full.azure.ofType("worker")).toEqual([]);
     expect(full.azure.ofType("nic")).toEqual([]);
     expect(poolOf(full)).toEqual([]);
+  });
+
+  it("waits for the agent's installation no longer than the job may take", async () => {
+    const world = await prepare({}, { HOLDFAST_JOB_DEADLINE_SECONDS: "180" });
+    world.sabotage = (name) =>
+      name === "read-install"
+        ? { ok: true, value: { ready: false, waitingFor: "installation of the agent" } }
+        : undefined;
+    const { state, log } = await backUp(world);
+    expect(state).toBe("failed");
+    // NIC and VM took the rest of the three minutes.
+    expect(log.at(-1)).toBe("Waited 160 s in vain for installation of the agent.");
   });
 
   it("fills in tags, and shows each state in the table", async () => {
