@@ -3,7 +3,8 @@ import type { ContainerClient } from "@azure/storage-blob";
 import { mapBounded } from "#core/lib/bounded-pool.ts";
 import { HoldfastError } from "#core/lib/errors.ts";
 import type { BundleReference } from "#core/ports/staging.ts";
-import { callAzure, readAzure, statusOf } from "../errors.ts";
+import { callAzure, statusOf } from "../errors.ts";
+import { readInTime, type CallBounds } from "./call-in-time.ts";
 
 const BLOCK_SIZE_BYTES = 8 * 1024 * 1024;
 const PARALLEL_BLOCKS_MAX = 4;
@@ -17,11 +18,11 @@ export async function uploadBundle(
   container: ContainerClient,
   bundle: BundleReference,
   readBundle: () => Promise<Uint8Array>,
-  signal: AbortSignal,
+  { signal, bounds }: { readonly signal: AbortSignal; readonly bounds: CallBounds },
 ): Promise<void> {
   const blob = container.getBlockBlobClient(bundle.name);
-  const existing = await readAzure(`read the worker bundle ${bundle.name}`, () =>
-    blob.getProperties({ abortSignal: signal }),
+  const existing = await readInTime(`read the worker bundle ${bundle.name}`, bounds, (late) =>
+    blob.getProperties({ abortSignal: AbortSignal.any([signal, late]) }),
   );
   if (existing !== undefined) return assertSame(bundle, existing);
 

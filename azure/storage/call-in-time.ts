@@ -1,5 +1,6 @@
 import { HoldfastError } from "#core/lib/errors.ts";
-import { toHoldfastError } from "../errors.ts";
+import { NO_ANSWER } from "#core/network/network-errors.ts";
+import { callAzure, readAzure } from "../errors.ts";
 
 export interface CallBounds {
   /** Of one try, with the SDK's own retries of answers such as 503 in it. */
@@ -18,6 +19,23 @@ export const SMALL_CALL_BOUNDS: CallBounds = { tryMs: 15_000, triesMax: 3 };
  */
 export async function callInTime<Result>(
   action: string,
+  bounds: CallBounds,
+  call: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  return callAzure(action, () => tryInTime(action, bounds, call));
+}
+
+/** As `callInTime`; answers `undefined` where Azure answers 404. */
+export async function readInTime<Result>(
+  action: string,
+  bounds: CallBounds,
+  call: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result | undefined> {
+  return readAzure(action, () => tryInTime(action, bounds, call));
+}
+
+async function tryInTime<Result>(
+  action: string,
   { tryMs, triesMax }: CallBounds,
   call: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
@@ -26,10 +44,10 @@ export async function callInTime<Result>(
     try {
       return await call(late);
     } catch (error) {
-      if (!late.aborted) throw toHoldfastError(action, error);
+      if (!late.aborted) throw error;
       if (attempt < triesMax) continue;
       throw new HoldfastError(
-        "NoAnswer",
+        NO_ANSWER,
         `Azure gave no answer when trying to ${action}, ${triesMax} times within ${tryMs / 1000} s. ` +
           "Look at the private network between the control plane and this account (doctor).",
         { retry: "backoff", cause: error },

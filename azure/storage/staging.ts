@@ -6,10 +6,9 @@ import type { TokenCredential } from "@azure/core-auth";
 import { BlobServiceClient, type ContainerClient } from "@azure/storage-blob";
 import { QueueServiceClient, type QueueClient } from "@azure/storage-queue";
 import { STAGING_CONTAINER, type StagingPort } from "#core/ports/staging.ts";
-import { readAzure } from "../errors.ts";
 import { createBundleSas } from "./bundle-sas.ts";
 import { uploadBundle } from "./bundle-upload.ts";
-import { SMALL_CALL_BOUNDS, callInTime, type CallBounds } from "./call-in-time.ts";
+import { SMALL_CALL_BOUNDS, callInTime, readInTime, type CallBounds } from "./call-in-time.ts";
 import { encodeMessage } from "./message-text.ts";
 import { BLOB_RETRY, QUEUE_RETRY } from "./retry-options.ts";
 
@@ -56,7 +55,7 @@ export function createStagingOver(clients: StagingClients): StagingPort {
   return {
     async ensureBundle(blobServiceUrl, bundle, readBundle, sasLifetimeSeconds, signal) {
       const holder = await container(blobServiceUrl, STAGING_CONTAINER);
-      await uploadBundle(holder, bundle, readBundle, signal);
+      await uploadBundle(holder, bundle, readBundle, { signal, bounds });
       return bundleSas.urlOf(blobService(blobServiceUrl), bundle.name, sasLifetimeSeconds);
     },
 
@@ -92,12 +91,13 @@ export function createStagingOver(clients: StagingClients): StagingPort {
 
     async deleteJobBlobs(blobServiceUrl, prefix) {
       const holder = blobService(blobServiceUrl).getContainerClient(STAGING_CONTAINER);
-      // A missing container has no blobs.
-      await readAzure(`delete blobs ${prefix}`, async () => {
-        for await (const blob of holder.listBlobsFlat({ prefix })) {
-          await holder.getBlobClient(blob.name).deleteIfExists();
+      const deleteAll = async (abortSignal: AbortSignal): Promise<void> => {
+        for await (const blob of holder.listBlobsFlat({ prefix, abortSignal })) {
+          await holder.getBlobClient(blob.name).deleteIfExists({ abortSignal });
         }
-      });
+      };
+      // A missing container has no blobs.
+      await readInTime(`delete blobs ${prefix}`, bounds, deleteAll);
     },
 
     async ensureContainer(blobServiceUrl, name) {

@@ -1,3 +1,6 @@
+/** Of a request that was sent several times, over new connections, without any answer. */
+export const NO_ANSWER = "NoAnswer";
+
 /** Codes of errors behind which a broken private network may be, as they come from jobs and steps. */
 const NETWORK_CODES: ReadonlySet<string> = new Set([
   // Of a worker that cannot be reached or cannot report.
@@ -9,6 +12,7 @@ const NETWORK_CODES: ReadonlySet<string> = new Set([
   "DiskUnreachable",
   "NetworkRefused",
   "RequestTimedOut",
+  NO_ANSWER,
   "SasRefused",
   "AuthorizationFailure",
   "AzureCallFailed",

@@ -8,6 +8,7 @@ import { EntityId, type OrchestrationContext, type Task } from "durable-function
 import { HoldfastError, messageOf } from "#core/lib/errors.ts";
 import { fail, succeed, type Outcome, type StepError } from "#core/model/outcome.ts";
 import type { RunSettings } from "#core/model/run-settings.ts";
+import { NO_ANSWER } from "#core/network/network-errors.ts";
 import type {
   ActivityInput,
   ActivityName,
@@ -62,7 +63,7 @@ export function pauseSeconds(settings: RunSettings, index: number): number {
   return Math.min(longest, settings.pollSeconds * PAUSE_GROWTH ** index);
 }
 
-/** Calls an activity, again after a pause when its error may pass. */
+/** Calls an activity, again after a pause when its error may pass and has not cost its repeats yet. */
 export function* attempt<Name extends ActivityName>(
   run: Run,
   name: Name,
@@ -71,6 +72,8 @@ export function* attempt<Name extends ActivityName>(
   for (let tries = 0; ; tries++) {
     const outcome = yield* callActivity(run, name, input);
     if (outcome.ok || outcome.error.retry === "never" || tries + 1 >= ATTEMPTS_MAX) return outcome;
+    // Sent again and again for most of a minute: six times that and a session outlives its deadline.
+    if (outcome.error.code === NO_ANSWER) return outcome;
     yield* wait(run, pauseBeforeRetry(run, tries, outcome.error));
   }
 }

@@ -237,6 +237,25 @@ describe("where no worker can look", () => {
     expect(error?.message).toContain("It showed as: Azure refused to create queue");
   });
 
+  it("asks once of what gave no answer, so that the deadline holds, and names the peering", async () => {
+    world.sabotage = async (name) => {
+      if (name !== "dispatch-job" && name !== "finish-worker-removal") return undefined;
+      for (const network of world.azure.region.networks.values())
+        for (const { peeringId } of network.peerings)
+          if (peeringId.includes("/hub/")) await world.azure.region.startDeletePeering(peeringId);
+      world.driver.now += 45_000;
+      const message = "Azure gave no answer when trying to send a message to queue jobs-w.";
+      return { ok: false, error: { code: "NoAnswer", message, retry: "backoff" } };
+    };
+    const { state, error } = await backUp();
+    expect([state, error?.code]).toEqual(["failed", "NetworkBroken"]);
+    expect(error?.message).toMatch(/peering \S+ from hub to holdfast-westeurope is missing/);
+    expect(error?.message).toContain("It showed as: Azure gave no answer");
+    const sent = world.driver.calls.map(({ name }) => name);
+    expect(sent.filter((name) => name === "dispatch-job")).toHaveLength(1);
+    expect(sent.filter((name) => name === "finish-worker-removal")).toHaveLength(1);
+  });
+
   it("says only what happened when nothing is seen to be broken", async () => {
     const message = "The agent stopped.";
     world.sabotage = (name) =>

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { codeOf, isRetryable } from "#core/lib/errors.ts";
-import { callInTime } from "#azure/storage/call-in-time.ts";
+import { callInTime, readInTime } from "#azure/storage/call-in-time.ts";
 
 const bounds = { tryMs: 20, triesMax: 3 };
 
@@ -42,4 +42,12 @@ it("passes a refusal on at once", async () => {
   });
   expect(codeOf(await call.catch((cause: unknown) => cause))).toBe("QueueNotFound");
   expect(tries).toBe(1);
+});
+
+it("reads what is not there as nothing, and still in time", async () => {
+  const missing = Object.assign(new Error("no such blob"), { statusCode: 404 });
+  const none = readInTime("read a blob", bounds, () => Promise.reject(missing));
+  expect(await none).toBeUndefined();
+  const late = readInTime("read a blob", bounds, neverAnswered);
+  expect(codeOf(await late.catch((cause: unknown) => cause))).toBe("NoAnswer");
 });
