@@ -18,8 +18,9 @@ import { timed, type Measurement } from "./measurement.ts";
 import { run } from "./programs.ts";
 import { openStore, storeSchema } from "./stores.ts";
 
-/** As the install script of a worker starts the agent (core/workers/install-script.ts). */
+/** As a worker starts its agent (worker-agent/agent.service). */
 const AGENT_OPTIONS = ["--max-semi-space-size=4"];
+const AGENT_ENVIRONMENT = { MALLOC_ARENA_MAX: "2" };
 
 export const holdfastTaskSchema = z.object({
   store: storeSchema,
@@ -58,6 +59,7 @@ export async function inChild<Answer>(
   const program = join(import.meta.dirname, "main.ts");
   const child = spawn(process.execPath, [...AGENT_OPTIONS, program, "--child", name], {
     stdio: ["pipe", "pipe", "inherit"],
+    env: { ...process.env, ...AGENT_ENVIRONMENT },
   });
   child.stdin.end(JSON.stringify(task));
   const [answer, [status]] = await Promise.all([text(child.stdout), once(child, "exit")]);

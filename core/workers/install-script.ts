@@ -183,7 +183,7 @@ else
   . "$environment"
   set +a
   unset HOLDFAST_BUNDLE_URL
-  setsid "$root/current/bin/node" --max-semi-space-size=4 "$root/current/lib/agent.mjs" \
+  MALLOC_ARENA_MAX=2 setsid "$root/current/bin/node" --max-semi-space-size=4 "$root/current/lib/agent.mjs" \
     >> "$root/agent.log" 2>&1 < /dev/null &
   pid=$!
   echo "$pid" > "$root/agent.pid"

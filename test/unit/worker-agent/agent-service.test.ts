@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { INSTALL_SCRIPT } from "#core/workers/install-script.ts";
 
 const unit = readFileSync("worker-agent/agent.service", "utf8");
 const lines = unit.split("\n").map((line) => line.trim());
@@ -23,6 +24,21 @@ describe("the agent's systemd unit", () => {
     "UMask=0077",
   ])("has %s", (line) => {
     expect(lines).toContain(line);
+  });
+
+  it("starts the agent as the install script does without systemd, and as its memory is measured", () => {
+    const variables = lines.filter((line) => line.startsWith("Environment=")).join(" ");
+    const [, options = ""] = /^ExecStart=\S+ (.*) \S+$/m.exec(unit) ?? [];
+    expect([variables, options]).toEqual([
+      "Environment=MALLOC_ARENA_MAX=2",
+      "--max-semi-space-size=4",
+    ]);
+    expect(INSTALL_SCRIPT).toContain(
+      `MALLOC_ARENA_MAX=2 setsid "$root/current/bin/node" ${options} `,
+    );
+    const measured = readFileSync("bench/holdfast-run.ts", "utf8");
+    expect(measured).toContain(`AGENT_OPTIONS = ["${options}"]`);
+    expect(measured).toContain('AGENT_ENVIRONMENT = { MALLOC_ARENA_MAX: "2" }');
   });
 
   it("does not start by itself: a VM that is started again gets its agent anew", () => {
