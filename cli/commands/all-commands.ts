@@ -5,6 +5,7 @@ import { exportCommand } from "./export.ts";
 import { infoCommand } from "./info.ts";
 import { keyCommands } from "./key.ts";
 import { listCommand } from "./list.ts";
+import { serveCommand } from "./serve.ts";
 
 /** In the order of the help. */
 export const ALL_COMMANDS: readonly Command[] = [
@@ -13,5 +14,6 @@ export const ALL_COMMANDS: readonly Command[] = [
   checkCommand,
   catCommand,
   exportCommand,
+  serveCommand,
   ...keyCommands,
 ];
