@@ -45,6 +45,8 @@ export interface StackOptions {
    * and services their names of Azure (needs root and iproute2). Default: all on the machine's loopback.
    */
   readonly network?: "loopback" | "namespaces";
+  /** Whether the Functions host has a storage account of its own. Default: it shares the control account. */
+  readonly hasHostAccount?: boolean;
   /** Called when a command asks the stack to stop; the owner then calls `stop`. */
   readonly onStopAsked?: () => void;
 }
@@ -92,7 +94,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const cloud = parts.use(
     await startCloud({ stateDirectory, logDirectory, ports, tls, privateNetwork }),
   );
-  const deployment = await deploy(cloud.arm);
+  const { hasHostAccount = false } = options;
+  const deployment = await deploy(cloud.arm, { hasHostAccount });
   const functions = await startApp(
     { ...options, cloud, deployment, ports, secrets, tls, privateNetwork },
     parts,
@@ -184,9 +187,10 @@ async function startApp(app: AppParts, parts: AsyncDisposableStack): Promise<Fun
     return clientId === deployment.controlPlaneIdentity.clientId;
   }
   const controlAccount = endpointsOf(cloud, isPrivate, deployment.controlAccountName);
+  const { hostAccountName } = deployment;
   const hostStorageConnectionString = cloud.storage.connectionString(
-    deployment.controlAccountName,
-    controlAccount,
+    hostAccountName,
+    endpointsOf(cloud, isPrivate, hostAccountName),
   );
   const appNetwork = isPrivate
     ? parts.use(await enterAppNetwork(privateNetwork, deployment, ports))

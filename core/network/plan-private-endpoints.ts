@@ -30,6 +30,16 @@ export interface WantedEndpoint {
   readonly location: string;
 }
 
+/** The product's own name, in the workers' group, for the hub's endpoint of an account that regions share. */
+export function sharedEndpointIdOf(
+  workerResourceGroupId: string,
+  accountName: string,
+  service: ZoneService,
+): string {
+  const name = `holdfast-${accountName}-${service}`;
+  return resourceId(workerResourceGroupId, RESOURCE_TYPES.privateEndpoint, name);
+}
+
 /** Every endpoint that workers of the region use, except those of disk accesses. */
 export function wantedEndpoints(facts: RegionFacts, config: RegionConfig): WantedEndpoint[] {
   const { location, resourceGroupId: group } = config;
@@ -53,7 +63,7 @@ export function wantedEndpoints(facts: RegionFacts, config: RegionConfig): Wante
     what: `the queue service of the control plane's account ${controlName}`,
     targetId: config.controlAccountId,
     service: "queue",
-    endpointId: idOf(`holdfast-${controlName}-queue`),
+    endpointId: sharedEndpointIdOf(group, controlName, "queue"),
     ...hub,
   });
   for (const { account } of facts.repositories) {
@@ -64,7 +74,7 @@ export function wantedEndpoints(facts: RegionFacts, config: RegionConfig): Wante
       what: `the blob service of the repository account ${account.name}`,
       targetId: account.accountId,
       service: "blob",
-      endpointId: idOf(`holdfast-${account.name}-blob`),
+      endpointId: sharedEndpointIdOf(group, account.name, "blob"),
       ...hub,
     });
   }

@@ -3,6 +3,7 @@
  * one for private endpoints, the private DNS zones, and the endpoints of the control plane's storage
  * account. Worker networks are made and peered with it by the product.
  */
+import { sharedEndpointIdOf } from "#core/network/plan-private-endpoints.ts";
 import { networkLabelOf } from "#core/network/region-plan.ts";
 import type { ArmClient } from "./arm-client.ts";
 
@@ -30,6 +31,7 @@ export interface ControlNetwork {
 
 export interface ControlNetworkRequest {
   readonly resourceGroupId: string;
+  readonly workerResourceGroupId: string;
   readonly location: string;
   /** Gets an endpoint for each of its services. */
   readonly accountId: string;
@@ -39,7 +41,7 @@ export async function deployControlNetwork(
   arm: ArmClient,
   request: ControlNetworkRequest,
 ): Promise<ControlNetwork> {
-  const { resourceGroupId, location } = request;
+  const { resourceGroupId, workerResourceGroupId, location, accountId } = request;
   const network = `${resourceGroupId}/providers/Microsoft.Network`;
   const networkId = `${network}/virtualNetworks/holdfast-control`;
   const put = (path: string, apiVersion: string, body: unknown) =>
@@ -77,8 +79,13 @@ export async function deployControlNetwork(
       location: "global",
       properties: { virtualNetwork: { id: networkId }, registrationEnabled: false },
     });
-    const endpointId = `${network}/privateEndpoints/holdfast-control-${service}`;
-    const connection = { privateLinkServiceId: request.accountId, groupIds: [service] };
+    // Workers need the queue's too. The product's own name again, for the same reason.
+    const accountName = accountId.slice(accountId.lastIndexOf("/") + 1);
+    const endpointId =
+      service === "queue"
+        ? sharedEndpointIdOf(workerResourceGroupId, accountName, service)
+        : `${network}/privateEndpoints/holdfast-control-${service}`;
+    const connection = { privateLinkServiceId: accountId, groupIds: [service] };
     await put(endpointId, networkVersion, {
       location,
       properties: {

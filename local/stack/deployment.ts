@@ -24,6 +24,7 @@ const groupNames = {
 } as const;
 
 const controlAccountName = "holdfastcontrol";
+const hostAccountName = "holdfasthost";
 const repositoryAccountName = "holdfastrepository";
 /** Where all workers report to. */
 const eventQueueName = "worker-events";
@@ -54,6 +55,8 @@ export interface Deployment {
   readonly workerIdentity: Identity;
   readonly controlAccountId: string;
   readonly controlAccountName: string;
+  /** Holds the Functions host's own storage: the control account, or one of its own. */
+  readonly hostAccountName: string;
   readonly repositoryAccountName: string;
   readonly controlNetwork: ControlNetwork;
 }
@@ -76,7 +79,18 @@ const roleSchema = z.object({
   DataActions: z.array(z.string()),
 });
 
-export async function deploy(arm: ArmClient): Promise<Deployment> {
+export interface DeploymentOptions {
+  /**
+   * Whether the Functions host's own storage has an account of its own, which the app reaches without
+   * private endpoints, as a deployment may have it.
+   */
+  readonly hasHostAccount: boolean;
+}
+
+export async function deploy(
+  arm: ArmClient,
+  { hasHostAccount }: DeploymentOptions,
+): Promise<Deployment> {
   for (const name of Object.values(groupNames)) {
     const body = { location: homeLocation };
     await put(arm, groupId(name), apiVersions.resourceGroups, body);
@@ -89,8 +103,10 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
   const workerIdentity = await deployIdentity(arm, "holdfast-worker");
   const controlAccountId = await deployStorageAccount(arm, controlAccountName);
   const repositoryAccountId = await deployStorageAccount(arm, repositoryAccountName);
+  if (hasHostAccount) await deployStorageAccount(arm, hostAccountName, "Enabled");
   const controlNetwork = await deployControlNetwork(arm, {
     resourceGroupId: groupId(groupNames.control),
+    workerResourceGroupId: groupId(groupNames.workers),
     location: homeLocation,
     accountId: controlAccountId,
   });
@@ -114,6 +130,7 @@ export async function deploy(arm: ArmClient): Promise<Deployment> {
     workerIdentity,
     controlAccountId,
     controlAccountName,
+    hostAccountName: hasHostAccount ? hostAccountName : controlAccountName,
     repositoryAccountName,
     controlNetwork,
   };
@@ -196,8 +213,12 @@ async function deployIdentity(arm: ArmClient, name: string): Promise<Identity> {
   return { resourceId: id, clientId: properties.clientId, principalId: properties.principalId };
 }
 
-/** Reached through private endpoints only. */
-async function deployStorageAccount(arm: ArmClient, name: string): Promise<string> {
+/** Reached through private endpoints only, unless public access is enabled. */
+async function deployStorageAccount(
+  arm: ArmClient,
+  name: string,
+  publicNetworkAccess: "Disabled" | "Enabled" = "Disabled",
+): Promise<string> {
   const id = `${groupId(groupNames.control)}/providers/Microsoft.Storage/storageAccounts/${name}`;
   await put(arm, id, apiVersions.storageAccounts, {
     location: homeLocation,
@@ -206,7 +227,7 @@ async function deployStorageAccount(arm: ArmClient, name: string): Promise<strin
     properties: {
       minimumTlsVersion: "TLS1_2",
       allowBlobPublicAccess: false,
-      publicNetworkAccess: "Disabled",
+      publicNetworkAccess,
     },
   });
   return id;

@@ -43,8 +43,8 @@ export const hubPeeringPiece: Piece = {
 /**
  * `seenPieces` and `silencingPieces` are every endpoint, zone link, record and peering of a region; the
  * first ones are seen by a worker that reports, the others keep it from reporting or from coming up.
- * What is in neither: the endpoint, record and hub link of the queues of the control plane itself. Its
- * Functions host lives on them, so that nobody is left who could look and tell.
+ * `eventQueuePieces` are those of the queue of events, which regions share: somebody is left who can
+ * tell when the Functions host has a storage account of its own.
  */
 export const seenPieces: readonly Piece[] = [
   repositoryEndpointPiece,
@@ -95,6 +95,20 @@ export const silencingPieces: readonly Piece[] = [
     id: /\/virtualNetworks\/holdfast-northeurope\//,
   },
   hubPeeringPiece,
+];
+
+export const eventQueuePieces: readonly Piece[] = [
+  {
+    name: "the record of the queue of events",
+    type: recordType,
+    id: /privatelink\.queue[^/]*\/A\/holdfastcontrol$/,
+  },
+  { name: "the endpoint of the queue of events", type: endpointType, id: /holdfastcontrol-queue$/ },
+  {
+    name: "the hub's link of the zone of queues",
+    type: linkType,
+    id: /privatelink\.queue\.[^/]+\/virtualNetworkLinks\/holdfast-control/,
+  },
 ];
 
 const apiVersions: Readonly<Record<string, string>> = {

@@ -43,6 +43,7 @@ export type SessionDetail = z.infer<typeof sessionDetailSchema>;
 export async function startTestStack(
   settings: Readonly<Record<string, string>> = {},
   network: "loopback" | "namespaces" = "loopback",
+  { hasHostAccount = false }: { readonly hasHostAccount?: boolean } = {},
 ): Promise<TestStack> {
   if (!existsSync("dist/functions/main.mjs")) throw new Error("build first: npm run build");
   const directory = await mkdtemp(join(tmpdir(), "holdfast-e2e-"));
@@ -50,6 +51,7 @@ export async function startTestStack(
     stateDirectory: join(directory, "state"),
     settings,
     network,
+    hasHostAccount,
   });
   const before = await readEstate(stack);
   const api = new ApiClient({

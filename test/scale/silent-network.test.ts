@@ -1,6 +1,7 @@
 /**
  * Pieces of the private network without which workers cannot report, or do not come up at all: the
- * doctor names each of them all the same. Needs root and iproute2.
+ * doctor names each of them all the same. The Functions host has a storage account of its own: without
+ * it the way to the queue of events carries the host too. Needs root and iproute2.
  */
 import { afterAll, beforeAll, test } from "vitest";
 import { z } from "zod";
@@ -11,7 +12,7 @@ import {
   networkSettings,
   region,
 } from "../e2e/network-doctor.ts";
-import { silencingPieces } from "../e2e/removable-pieces.ts";
+import { eventQueuePieces, silencingPieces } from "../e2e/removable-pieces.ts";
 import { startTestStack, waitForSuccess, type TestStack } from "../e2e/test-stack.ts";
 
 const stackTimeoutMs = 300_000;
@@ -19,7 +20,7 @@ const stackTimeoutMs = 300_000;
 let running: TestStack;
 
 beforeAll(async () => {
-  running = await startTestStack(networkSettings, "namespaces");
+  running = await startTestStack(networkSettings, "namespaces", { hasHostAccount: true });
   const { sessionId } = await running.api.call("POST", `/regions/${region}/prepare`, {
     answer: z.object({ sessionId: z.string() }),
   });
@@ -32,7 +33,7 @@ afterAll(async () => {
   await running?.stop();
 }, stackTimeoutMs);
 
-test.each(silencingPieces)(
+test.each([...silencingPieces, ...eventQueuePieces])(
   "without $name the doctor and its session name exactly that",
   { timeout: breakTimeoutMs },
   (piece) => breakAndMend(running, piece),
