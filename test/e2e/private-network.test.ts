@@ -9,7 +9,7 @@
 import { execFile, execFileSync } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { resourceManagerHost, tenantHost } from "#local/stack/azure-names.ts";
 import type { VmRow } from "#local/stack/control-protocol.ts";
@@ -72,6 +72,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await running?.stop();
 }, stackTimeoutMs);
+
+afterEach(() => running.checkEstate());
 
 test(
   "a backup and a restore take no way but the private endpoints",

@@ -3,7 +3,7 @@
  * doctor names each of them all the same. The Functions host has a storage account of its own: without
  * it the way to the queue of events carries the host too. Needs root and iproute2.
  */
-import { afterAll, beforeAll, test } from "vitest";
+import { afterAll, afterEach, beforeAll, test } from "vitest";
 import { z } from "zod";
 import {
   breakAndMend,
@@ -32,6 +32,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await running?.stop();
 }, stackTimeoutMs);
+
+afterEach(() => running.checkEstate());
 
 test.each([...silencingPieces, ...eventQueuePieces])(
   "without $name the doctor and its session name exactly that",
