@@ -3,12 +3,13 @@
  * feed. Whoever has the key sees any change; whoever has not can read it.
  */
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { keyObjectOf } from "./keys.ts";
 
 const TAG_START = ',"tag":"';
 const TAG_END = '"}\n';
 
 function tagOf(key: Uint8Array, text: string): string {
-  return createHmac("sha256", key).update(text).digest("hex");
+  return createHmac("sha256", keyObjectOf(key)).update(text).digest("hex");
 }
 
 /** @param document a JSON object with at least one member, none of them `tag` */
