@@ -85,6 +85,8 @@ export class InstanceGuard {
 
   async #deliver(committed: VersionedRecord): Promise<void> {
     const { record } = committed;
+    // Committed as settled.
+    if (record.outbox.length === 0) return this.#remember(committed);
     await mapBounded(record.outbox, parallelSendLimit, async (entry) => this.send(entry));
     const version = await this.#options.store.settle(record, committed.version);
     this.#remember({ record: { ...record, outbox: [] }, version });

@@ -116,7 +116,7 @@ export class MemoryTaskStore implements TaskStore {
   ): Promise<RecordVersion> {
     const stored = this.#instances.get(record.instanceId);
     if (stored?.version.toString() !== previous?.version) throw commitConflict(record.instanceId);
-    return this.#write(record, false);
+    return this.#write(record, record.outbox.length === 0);
   }
 
   async settle(record: InstanceRecord, version: RecordVersion): Promise<RecordVersion> {

@@ -58,7 +58,7 @@ export interface TaskStore {
   initialize(): Promise<void>;
   load(instanceId: string): Promise<VersionedRecord | undefined>;
   /**
-   * Writes record, history and outbox in one step and marks the instance as unsettled.
+   * Writes record, history and outbox in one step and marks the instance as unsettled, if it sends.
    * @param previous what the change was made on; undefined = the instance does not exist
    * @throws HoldfastError `CommitConflict` when somebody else has committed meanwhile
    */

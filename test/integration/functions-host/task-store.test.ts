@@ -140,6 +140,10 @@ describe.each(Object.entries(makers))("a task store in %s", (_name, make) => {
     await store.commit({ ...record, outbox }, current);
     await store.settle(record, version);
     expect(await unsettled()).toBeDefined();
+    // What sends nothing has nothing to settle.
+    await store.commit(recordOf("silent", 1), undefined);
+    const all = (await store.listUnsettled()).map((each) => each.record.instanceId);
+    expect(all).not.toContain("silent");
   });
 
   test("lists by kind, status, time and prefix, in order", async () => {

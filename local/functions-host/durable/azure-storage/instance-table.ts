@@ -215,7 +215,7 @@ export class InstanceTable {
       ...(await this.#storeValue(folder, JSON.stringify(header))),
       ExecutionId: record.executionId,
       EventCount: history.length,
-      IsDirty: true,
+      IsDirty: record.outbox.length > 0,
       Kind: record.entity === null ? "orchestration" : "entity",
       Name: record.name,
       RuntimeStatus: record.status,
