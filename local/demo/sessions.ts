@@ -12,7 +12,8 @@ export const shownSessionSchema = sessionSchema.extend({
 });
 export type ShownSession = z.infer<typeof shownSessionSchema>;
 
-const pollMs = 500;
+/** Each look is half a dozen requests to storage, which the work itself waits for. */
+const pollMs = 1000;
 
 export interface WatchOptions {
   readonly api: ApiClient;
