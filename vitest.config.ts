@@ -1,12 +1,21 @@
 import { defineConfig } from "vitest/config";
 import { BaseSequencer, type TestSpecification } from "vitest/node";
 
-/** The end-to-end files take minutes each: started last, one of them would run alone at the end. */
+/**
+ * The end-to-end files take minutes each, and some others half a minute: started last, one of them would
+ * run alone at the end.
+ */
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const ranks = ["/e2e/private-network", "/e2e/", ""];
+    const ranks = [
+      /\/e2e\/private-network/,
+      /\/e2e\//,
+      /\/every-bit|\/roles\/|\/stack\/|\/restart/,
+      /crash|termination|image-formats|durable/,
+      /^/,
+    ];
     const rankOf = ({ moduleId }: TestSpecification) =>
-      ranks.findIndex((part) => moduleId.includes(`/test${part}`));
+      ranks.findIndex((part) => part.test(moduleId));
     return files.toSorted((left, right) => rankOf(left) - rankOf(right));
   }
 }
