@@ -8,6 +8,7 @@ import { EVENT_QUEUE } from "./activities/workers.ts";
 import { loadConfig } from "./config.ts";
 import { createContext } from "./context.ts";
 import { diskAccessSlots } from "./entities/disk-access-slots.ts";
+import { regionTurn } from "./entities/region-turn.ts";
 import { workerPool } from "./entities/worker-pool.ts";
 import { workList } from "./entities/work-list.ts";
 import { createAuthenticate, createIssuerKeys } from "./http/authentication.ts";
@@ -38,6 +39,7 @@ for (const [name, handler] of Object.entries(ORCHESTRATOR_HANDLERS)) {
 df.app.entity(ENTITIES.workerPool, workerPool);
 df.app.entity(ENTITIES.workList, workList);
 df.app.entity(ENTITIES.diskAccessSlots, diskAccessSlots);
+df.app.entity(ENTITIES.regionTurn, regionTurn);
 
 for (const endpoint of ENDPOINTS) {
   df.app.client.http(endpoint.name, {

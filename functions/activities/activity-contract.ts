@@ -128,6 +128,8 @@ export interface ActivityValues {
     /** What only a person can change. */
     readonly findings: readonly { readonly code: string; readonly message: string }[];
     readonly notes: readonly string[];
+    /** Sessions of a region carry plans out in turn. Absent in histories of earlier versions. */
+    readonly inTurns?: true;
   };
   "execute-region-action": { readonly isDone: boolean };
   "plan-backup": {

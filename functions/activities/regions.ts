@@ -31,6 +31,7 @@ export const planRegionOf = defineActivity("plan-region", async (context, input)
     })),
     findings: plan.findings,
     notes: plan.notes,
+    inTurns: true as const,
     ...(plan.waitingFor.length === 0 ? {} : { waitingFor: plan.waitingFor.join("; ") }),
   };
 });

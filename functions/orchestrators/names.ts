@@ -22,6 +22,7 @@ export const ENTITIES = {
   workerPool: "worker-pool",
   workList: "work-list",
   diskAccessSlots: "disk-access-slots",
+  regionTurn: "region-turn",
 } as const;
 
 /** Raised when a job's result is in the tables; its payload says nothing that must be believed. */

@@ -1,11 +1,14 @@
 /**
  * Has a region's private network made, as far as it is missing: plan, carry out at once all that needs
- * nothing else of the plan, look again. Two sessions may do so at the same time: names are derived,
- * requests can be repeated, and a resource that somebody is changing is tried again in the next round.
+ * nothing else of the plan, look again. Sessions that find something missing do so in turn, so that ten
+ * that begin at once do not send every request ten times. Two may still do so at the same time: names
+ * are derived, requests can be repeated, and a resource that somebody is changing is tried again in the
+ * next round.
  */
 import { HoldfastError, messageOf } from "#core/lib/errors.ts";
 import { fail } from "#core/model/outcome.ts";
 import type { ActivityOutcome, ActivityValues } from "../activities/activity-contract.ts";
+import { awaitTurn, leaveTurn, takeTurn } from "./region-turns.ts";
 import {
   log,
   logAll,
@@ -39,18 +42,35 @@ export function* ensureRegion(run: Run, request: RegionRequest): Steps<void> {
   const { location } = request;
   const deadline = nowOf(run) + run.settings.regionSeconds * 1000;
   const told = new Set<string>();
-  for (let idle = 0; ;) {
-    const plan = yield* step(run, "plan-region", request);
-    yield* tell(run, location, plan, told);
-    if (plan.ready) return;
-    const [finding] = plan.findings;
-    if (finding !== undefined)
-      throw new HoldfastError(finding.code, plan.findings.map(({ message }) => message).join(" "));
-    const due = plan.actions.filter(({ isDue }) => isDue);
-    if (due.length > 0) yield* carryOut(run, location, due.slice(0, ACTIONS_AT_ONCE));
-    if (nowOf(run) >= deadline) throw late(run, location, plan);
-    idle = due.length > 0 ? 0 : idle + 1;
-    yield* wait(run, pauseSeconds(run.settings, idle));
+  let hasTurn = false;
+  try {
+    for (let idle = 0; ;) {
+      const plan = yield* step(run, "plan-region", request);
+      const isPatient = plan.inTurns === true && !plan.ready && plan.findings.length === 0;
+      if (isPatient) {
+        hasTurn = yield* takeTurn(run, location);
+        if (!hasTurn) {
+          if (nowOf(run) >= deadline) throw late(run, location, plan);
+          yield* awaitTurn(run, location, deadline);
+          continue;
+        }
+      }
+      yield* tell(run, location, plan, told);
+      if (plan.ready) return;
+      const [finding] = plan.findings;
+      if (finding !== undefined)
+        throw new HoldfastError(
+          finding.code,
+          plan.findings.map(({ message }) => message).join(" "),
+        );
+      const due = plan.actions.filter(({ isDue }) => isDue);
+      if (due.length > 0) yield* carryOut(run, location, due.slice(0, ACTIONS_AT_ONCE));
+      if (nowOf(run) >= deadline) throw late(run, location, plan);
+      idle = due.length > 0 ? 0 : idle + 1;
+      yield* wait(run, pauseSeconds(run.settings, idle));
+    }
+  } finally {
+    if (hasTurn) yield* leaveTurn(run, location);
   }
 }
 

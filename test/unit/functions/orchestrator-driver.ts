@@ -9,8 +9,10 @@ import { DummyOrchestrationContext } from "durable-functions";
 import type { OrchestrationContext, Task } from "durable-functions";
 import { ORCHESTRATOR_HANDLERS } from "#functions/orchestrators/all-orchestrators.ts";
 import { applySlotsOperation } from "#functions/entities/disk-access-slots.ts";
+import { applyTurnOperation } from "#functions/entities/region-turn.ts";
 import { applyPoolOperation } from "#functions/entities/worker-pool.ts";
 import { EMPTY_DISK_SLOTS, type DiskSlots } from "#core/network/disk-slots.ts";
+import { FREE_TURN, type RegionTurn } from "#core/network/region-turn.ts";
 import { EMPTY_WORK_LIST, takeNext, type WorkList } from "#core/schedule/work-list.ts";
 import { EMPTY_POOL, type PoolState } from "#core/workers/pool-state.ts";
 import { ENTITIES, type OrchestratorName } from "#functions/orchestrators/names.ts";
@@ -44,6 +46,8 @@ export interface Driver {
   readonly pools: Map<string, PoolState>;
   /** By `<region>~<subscription>`. */
   readonly diskSlots: Map<string, DiskSlots>;
+  /** By region. */
+  readonly regionTurns: Map<string, RegionTurn>;
   /** Names of the activities that were called, in order. */
   readonly calls: { readonly name: string; readonly input: unknown }[];
   /** Everything that would rest in a history, as text. */
@@ -74,6 +78,7 @@ export function createDriver(
 ): Driver {
   const pools = new Map<string, PoolState>();
   const diskSlots = new Map<string, DiskSlots>();
+  const regionTurns = new Map<string, RegionTurn>();
   const workLists = new Map<string, WorkList>();
   const raised = new Map<string, number>();
   const finished = new Map<string, unknown>();
@@ -118,6 +123,12 @@ export function createDriver(
       const before = diskSlots.get(key) ?? EMPTY_DISK_SLOTS;
       const { state, answer } = applySlotsOperation(before, call.instanceId, call.input);
       diskSlots.set(key, state);
+      return answer;
+    }
+    if (entity === ENTITIES.regionTurn) {
+      const before = regionTurns.get(key) ?? FREE_TURN;
+      const { state, answer } = applyTurnOperation(before, call.instanceId, call.input);
+      regionTurns.set(key, state);
       return answer;
     }
     if (call.instanceId === "clear") return workLists.delete(key);
@@ -173,6 +184,7 @@ export function createDriver(
     now: start,
     pools,
     diskSlots,
+    regionTurns,
     calls: [],
     recorded: [],
     later(milliseconds, action) {
