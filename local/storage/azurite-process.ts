@@ -83,7 +83,7 @@ export class AzuriteProcess {
     await this.#order((revision) => ({ kind: "busy", revision, account, requestCount }));
   }
 
-  /** Saves and ends. Never SIGKILL: Azurite would lose what it has acknowledged in its last 5 s. */
+  /** Saves and ends. Never SIGKILL: Azurite would lose what it has acknowledged in its last minute. */
   async stop(): Promise<void> {
     if (this.#child.exitCode === null && this.#child.signalCode === null) {
       this.#child.kill("SIGTERM");

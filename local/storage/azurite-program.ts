@@ -32,6 +32,13 @@ interface AzuriteClass<Prototype> {
   readonly default: { readonly prototype: Prototype };
 }
 
+/** Azurite's database, which keeps everything in memory and now and then writes all of it to a file. */
+interface LokiClass {
+  readonly prototype: {
+    autosaveEnable: (this: { autosaveInterval: number }, ...rest: unknown[]) => void;
+  };
+}
+
 const require = createRequire(import.meta.url);
 const accountStore: AzuriteClass<{
   getAccount: (name: string) => AccountKeys | undefined;
@@ -42,6 +49,8 @@ const serverBase: AzuriteClass<
 
 const metadataStore: AzuriteClass<MetadataStore> = require("azurite/dist/src/blob/persistence/LokiBlobMetadataStore.js");
 const blobHandler: AzuriteClass<BlobHandler> = require("azurite/dist/src/blob/handlers/BlobHandler.js");
+const fromAzurite = createRequire(require.resolve("azurite/package.json"));
+const { prototype: database }: LokiClass = fromAzurite("lokijs");
 type ListenerFactory = AzuriteClass<{
   createRequestListener: (this: unknown) => Parameters<RequestGate["before"]>[0];
 }>;
@@ -60,6 +69,7 @@ const {
   };
 } = require("azurite/dist/src/table/batch/BatchSerialization.js");
 
+const autosaveIntervalMs = 60_000;
 const gate = new RequestGate();
 const unprotected = { versioning: false, immutableStorage: false, immutableContainers: [] };
 let accounts: ReadonlyMap<string, Account & AccountKeys> = new Map();
@@ -98,6 +108,12 @@ function thenAfterAll(method: (this: unknown) => Promise<void>, action: () => vo
   };
 }
 
+// Azurite writes every 5 s, and at its end, which is all that anybody here needs.
+const { autosaveEnable } = database;
+database.autosaveEnable = function saveLessOften(...rest) {
+  this.autosaveInterval = autosaveIntervalMs;
+  autosaveEnable.apply(this, rest);
+};
 accountStore.default.prototype.getAccount = (name) => accounts.get(name);
 const { prototype } = serverBase.default;
 prototype.start = thenAfterAll(prototype.start, () => report({ kind: "ready" }));
