@@ -8,7 +8,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const ranks = [
-      /\/e2e\/private-network/,
+      /\/e2e\/(private-network|faults)/,
       /\/e2e\//,
       /\/every-bit|\/roles\/|\/stack\/|\/restart/,
       /crash|termination|image-formats|durable/,
@@ -27,8 +27,8 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
-    // Two more than the cores that the suite is made for: end-to-end tests mostly wait.
-    maxWorkers: 4,
+    // More than the two cores that the suite is made for: end-to-end tests mostly wait.
+    maxWorkers: 5,
     sequence: { sequencer: LongestFirst },
   },
 });
