@@ -20,15 +20,30 @@ class LongestFirst extends BaseSequencer {
   }
 }
 
+/**
+ * Files without state of the process: no environment, no mocks, no global settings. One worker runs many
+ * of them, and loads once what they share.
+ */
+const sharing = ["test/unit/{core,functions}/**/*.test.ts"];
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
-    exclude: ["test/scale/**"],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "forks",
     // More than the two cores that the suite is made for: end-to-end tests mostly wait.
     maxWorkers: 5,
     sequence: { sequencer: LongestFirst },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "alone",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/scale/**", ...sharing],
+        },
+      },
+      { extends: true, test: { name: "sharing", include: sharing, isolate: false } },
+    ],
   },
 });
