@@ -21,10 +21,13 @@ class LongestFirst extends BaseSequencer {
 }
 
 /**
- * Files without state of the process: no environment, no mocks, no global settings. One worker runs many
- * of them, and loads once what they share.
+ * Files that leave nothing behind in their process: no environment, no mocks, no clock; at most the
+ * authority of a server that is gone. One worker runs many of them, and loads once what they share.
  */
-const sharing = ["test/unit/{core,functions}/**/*.test.ts"];
+const sharing = [
+  "test/unit/{core,functions,azure}/**/*.test.ts",
+  "test/integration/{resource-manager,compute}/**/*.test.ts",
+];
 
 export default defineConfig({
   test: {
