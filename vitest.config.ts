@@ -25,7 +25,7 @@ class LongestFirst extends BaseSequencer {
  * authority of a server that is gone. One worker runs many of them, and loads once what they share.
  */
 const sharing = [
-  "test/unit/{core,functions,azure}/**/*.test.ts",
+  "test/unit/{core,functions,azure,cli,worker-agent}/**/*.test.ts",
   "test/integration/{resource-manager,compute}/**/*.test.ts",
 ];
 

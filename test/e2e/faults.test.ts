@@ -26,7 +26,7 @@ const imageSizeBytes = 160 * mib;
 const evictedImageSizeBytes = 128 * mib;
 const blockSizeBytes = 64 * 1024;
 const region = "westeurope";
-const pollMs = 200;
+const pollMs = 400;
 const waitMs = 120_000;
 
 let running: TestStack;

@@ -26,7 +26,7 @@ import {
 
 const imageSizeBytes = 128 * mib;
 const endTimeoutMs = 60_000;
-const pollMs = 200;
+const pollMs = 700;
 
 let running: TestStack;
 let stop: (() => Promise<void>) | undefined;

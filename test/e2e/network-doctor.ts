@@ -16,7 +16,7 @@ export const networkSettings = {
   HOLDFAST_UNCHANGED_SAMPLE_BLOCKS: "0",
 };
 export const breakTimeoutMs = 300_000;
-const pollMs = 500;
+const pollMs = 1000;
 const answerSchema = z.object({ sessionId: z.string() });
 const reportSchema = z.object({
   ok: z.boolean(),

@@ -4,7 +4,8 @@
  * doctor names it and nothing else, and with it back everything works again. Needs root and iproute2.
  *
  * The pieces are broken one after the other on one stack; those that silence workers or the control
- * plane's way to them are in `test/scale/silent-network.test.ts`.
+ * plane's way to them are in `test/scale/silent-network.test.ts`; a network that breaks under a backup is in
+ * `test/scale/network-breaks.test.ts`.
  */
 import { execFile, execFileSync } from "node:child_process";
 import { join } from "node:path";
@@ -16,39 +17,17 @@ import type { VmRow } from "#local/stack/control-protocol.ts";
 import {
   breakAndMend,
   breakTimeoutMs,
-  expectFailure,
   expectHealthy,
   expectNamed,
   networkSettings,
   region,
-  waitForAnyEnd,
 } from "./network-doctor.ts";
-import {
-  diskAccessPiece,
-  diskEndpointPiece,
-  findPiece,
-  hubPeeringPiece,
-  repositoryEndpointPiece,
-  seenPieces,
-  takeAway,
-  takeDiskAccessAway,
-  type Piece,
-} from "./removable-pieces.ts";
-import {
-  backUp,
-  makeImage,
-  mib,
-  readDetail,
-  restore,
-  startBackup,
-  startTestStack,
-  type TestStack,
-} from "./test-stack.ts";
+import { diskAccessPiece, findPiece, seenPieces, takeDiskAccessAway } from "./removable-pieces.ts";
+import { backUp, makeImage, mib, restore, startTestStack, type TestStack } from "./test-stack.ts";
 
 const run = promisify(execFile);
 const stackTimeoutMs = 180_000;
 const backupTimeoutMs = 300_000;
-const logPollMs = 150;
 
 let running: TestStack;
 let vm: VmRow;
@@ -113,20 +92,6 @@ test(
   },
 );
 
-/** Breaks a piece when a backup's log says this; expects that its session names the piece. */
-async function breakUnderBackup(piece: Piece, when: RegExp): Promise<void> {
-  const id = findPiece(running.stack, piece);
-  const sessionId = await startBackup(running, vm);
-  for (;;) {
-    const { state, log } = await readDetail(running, sessionId);
-    if (state !== "running") throw new Error(`it ended as ${state} before ${when}`);
-    if (log.some(({ message }) => when.test(message))) break;
-    await new Promise((resolve) => setTimeout(resolve, logPollMs));
-  }
-  await takeAway(running.stack, id);
-  expectFailure(await waitForAnyEnd(running, sessionId), id);
-}
-
 const networkVersion = "2024-05-01";
 
 /** A machine in this network that also has a way to the internet; runs a HEAD and answers its status. */
@@ -185,24 +150,3 @@ test(
     expect(await headFrom(own, "10.213.0.251", accessSAS)).toBe("403 AuthenticationFailed");
   },
 );
-
-const afterPreparation = /^taking snapshots/;
-
-test(
-  "backups whose network breaks under them say what it was, and the next one mends it",
-  { timeout: 2 * backupTimeoutMs },
-  async () => {
-    // Each begins by mending what the one before it lost.
-    await breakUnderBackup(repositoryEndpointPiece, afterPreparation);
-    await breakUnderBackup(hubPeeringPiece, afterPreparation);
-    const { faults } = running.stack.cloud.dataPlane;
-    faults.failNext({ match: isRead, status: 503, code: "ServerBusy", count: 20 });
-    await breakUnderBackup(diskEndpointPiece, /has the job/);
-    faults.clear();
-    expect((await backUp(running, vm)).state).toBe("available");
-  },
-);
-
-function isRead({ operation }: { readonly operation: string }): boolean {
-  return operation === "read";
-}

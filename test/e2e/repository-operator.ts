@@ -18,7 +18,7 @@ const roleSchema = z.object({
 });
 const storageApiVersion = "2023-05-01";
 const runTimeoutMs = 120_000;
-const pollMs = 200;
+const pollMs = 600;
 const startedSchema = z.object({ sessionId: z.string() });
 const errorSchema = z.object({ error: z.object({ code: z.string() }) });
 
