@@ -1,5 +1,5 @@
 /**
- * `npm test`: static checks, build, all tests. The last line is `N passed, N failed`, where the checks
+ * `npm test`: static checks, build, all tests but those of `test/scale`. The last line is `N passed, N failed`, where the checks
  * and the build count as one test each; the exit code is 1 on any failure. Arguments go to vitest, and
  * then only the tests that they name run. With `--scale` the tests of `test/scale` run instead, alone.
  */

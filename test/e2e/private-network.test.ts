@@ -1,7 +1,7 @@
 /**
  * The private network, proven: the app and every worker run in network namespaces without a default
- * route. A complete backup and restore take no other way; whatever single piece is taken away, the
- * doctor names it and nothing else, and with it back everything works again. Needs root and iproute2.
+ * route. A complete backup and restore take no other way; whatever single piece of a region is taken away,
+ * the doctor names it and nothing else, and with it back everything works again. Needs root and iproute2.
  *
  * The pieces are broken one after the other on one stack; those that silence workers or the control
  * plane's way to them are in `test/scale/silent-network.test.ts`; a network that breaks under a backup is in

@@ -11,7 +11,10 @@ import { containerOverheadBytes } from "../format/sealed-object.ts";
 import type { PlacedEntry } from "../reader/group-by-place.ts";
 import type { DataKey } from "../writer/pack-writer.ts";
 
-/** Bounds the memory that a pack's plan takes (about 200 bytes per block), not its size. */
+/**
+ * Bounds the memory that a pack's plan takes (about 200 bytes per block). Blocks of 64 KiB that shrink to less
+ * than a quarter end a pack before its size does.
+ */
 const PACK_BLOCKS_MAX = 65_536;
 /** Part of the ids: a later way of planning must not meet the names of this one. */
 const PLAN_VERSION = 1;
