@@ -43,7 +43,7 @@ import {
 const DEFAULT_BUFFERS_PER_WRITER = 3;
 /**
  * Neighbours that are stored together are compressed together up to this size: measured 5 % smaller
- * than single blocks of 256 KiB, much more than those of 64 KiB, while one block is still found in about a millisecond.
+ * than single blocks of 256 KiB. One block is still found in about a millisecond.
  */
 const FRAME_TARGET_BYTES = 1024 * 1024;
 const MAX_WRITTEN_FRAME_BLOCKS = 128;

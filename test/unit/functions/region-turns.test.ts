@@ -1,7 +1,7 @@
 import { beforeEach, expect, it } from "vitest";
 import { FREE_TURN } from "#core/network/region-turn.ts";
 import { ACTIVITIES } from "#functions/activities/all-activities.ts";
-import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
+import { prepareRegion } from "./region-session.ts";
 import { addRepository, collect, createWorld, type World } from "./test-world.ts";
 
 /** Sessions that begin at once in one region change its network in turn. */
@@ -14,20 +14,7 @@ beforeEach(async () => {
   await addRepository(world);
 });
 
-async function prepare(sessionId: string) {
-  const { context, driver } = world;
-  await context.records.sessions.insert(sessionId, {
-    sessionId,
-    type: "region",
-    state: "running",
-    trigger: "manual",
-    startedAt: context.clock().toISOString(),
-    location: REGION,
-  });
-  const input = { sessionId, location: REGION, settings: context.config.run };
-  await driver.run(ORCHESTRATORS.prepareRegion, sessionId, input);
-  return context.records.sessions.get(sessionId);
-}
+const prepare = (sessionId: string) => prepareRegion(world, sessionId, REGION);
 
 const callsOf = (wanted: string) => world.driver.calls.filter(({ name }) => name === wanted).length;
 const turn = () => world.driver.regionTurns.get(REGION);

@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { HoldfastError } from "#core/lib/errors.ts";
 import { planRegionOf } from "#functions/activities/regions.ts";
-import { ORCHESTRATORS } from "#functions/orchestrators/names.ts";
 import { accountOf, HUB_ID, subnetOf } from "./fake-region.ts";
 import { callEndpoint } from "./api-caller.ts";
+import { prepareRegion } from "./region-session.ts";
 import { addRepository, collect, createWorld, type World } from "./test-world.ts";
 import { createTestVm, SUBSCRIPTION } from "./test-vm.ts";
 
@@ -16,20 +16,7 @@ beforeEach(async () => {
   await addRepository(world);
 });
 
-async function prepare(sessionId = "region-1") {
-  const { context, driver } = world;
-  await context.records.sessions.insert(sessionId, {
-    sessionId,
-    type: "region",
-    state: "running",
-    trigger: "manual",
-    startedAt: context.clock().toISOString(),
-    location: REGION,
-  });
-  const input = { sessionId, location: REGION, settings: context.config.run };
-  await driver.run(ORCHESTRATORS.prepareRegion, sessionId, input);
-  return context.records.sessions.get(sessionId);
-}
+const prepare = (sessionId = "region-1") => prepareRegion(world, sessionId, REGION);
 
 const call = (name: string, body?: object, region = REGION) =>
   callEndpoint(world, [], name, { params: { region }, ...(body === undefined ? {} : { body }) });
